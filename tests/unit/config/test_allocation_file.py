@@ -31,6 +31,7 @@ USAGE = "\n  - {name: pool, split_by_usage: {unit: Tokens}}"
         (SHARE.replace("2026-06-30", "2025-06-30"), "2:", "ends on 2025-06-30, before it begins on 2026-01-01"),
         (SHARE + "    team: Ads\n", "2:", "has one of team, team_of_tag, team_of_hierarchy"),
         (SHARE.replace("app:", "'--':"), "5:", "no letter or digit"),
+        (SHARE.replace("app: [pool]", "cost-center: ['1'], user:CostCenter: ['2']"), "5:", "are one name"),
         (SHARE.replace("tags:", "tag:"), "5:", "'tag' is not known here"),
         (SHARE + SHARE, "1:", "names of rules must differ: pool"),
         (USAGE, "2:", "no rule gives charges to a team as a whole"),

@@ -7,7 +7,7 @@ import random
 import shutil
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,9 @@ def test_the_first_rule_that_fits_decides_and_the_rest_is_unallocated(tmp_path: 
         charge(7, x_Provider="vertex"),
         charge(8, x_Provider="gcp", x_hierarchy_path="Eng / Models"),
         charge(9, Tags='{"team": ""}'),
+        charge(10, BilledCost=Decimal(1), Tags='{"team": "Ads"}', AllocatedTags='{"team": "Search"}'),
+        charge(11, BilledCost=Decimal(1), Tags='{"x": {"team": "Ads", "y": ["}"]}, "Team": "Search"}'),
+        charge(12, BilledCost=Decimal(1), Tags='{"x": {"team": "Ads"}, "team": " "}'),
     ]
 
     async def work(context: WorldContext) -> None:
@@ -101,14 +104,14 @@ def test_the_first_rule_that_fits_decides_and_the_rest_is_unallocated(tmp_path: 
         third = Decimal("0.333333333333")
         assert await by_team(context) == {
             "Ads": 6 + Decimal("0.333333333334"),
-            "Search": 6 + third,
+            "Search": 8 + third,
             'R&D "x"': 6,
             "Models": 6,
             "Eng / Models": 6,
-            None: 12 + third,
+            None: 13 + third,
         }
         found = {each["rule"]: each for each in answer["allocated"]}
-        assert found[""] == {"rule": "", "currency": "USD", "cost": "0", "unallocated": "12"}
+        assert found[""] == {"rule": "", "currency": "USD", "cost": "0", "unallocated": "13"}
         assert found["shared"]["unallocated"] == str(third)
         assert answer["warnings"] == [
             "the rule of allocation pool fits no charge of 2026-11-10 to 2026-11-19; compare its names with the charges"
@@ -169,7 +172,34 @@ def test_days_are_made_again_whichever_pipeline_wrote_them(tmp_path: Path) -> No
         context.pipeline_id = "acme-copy"
         await allocated(context, FIRST, FIRST)
         rows = await asked(context, f"SELECT usage_date, billed_cost FROM {TABLE} ORDER BY usage_date")
-        assert [tuple(row.values()) for row in rows] == [(FIRST, Decimal("0.1")), (LAST, Decimal("0.1"))]
+        everyone = [(FIRST + timedelta(days=n), Decimal("0.1")) for n in range(10)]
+        assert [tuple(row.values()) for row in rows] == everyone, "days between those that were read are read too"
+
+    world("", tmp_path, work)
+
+
+def test_a_run_makes_days_again_whose_charges_are_newer_than_their_parts(tmp_path: Path) -> None:
+    async def of_days(context: WorldContext, column: str) -> list[Any]:
+        rows = await asked(context, f"SELECT usage_date, {column} AS value FROM {TABLE} ORDER BY usage_date")
+        assert [row["usage_date"] for row in rows] == [FIRST + timedelta(days=n) for n in range(len(rows))]
+        return [row["value"] for row in rows]
+
+    async def work(context: WorldContext) -> None:
+        later, earlier = datetime(2100, 1, 1, tzinfo=UTC), datetime(2000, 1, 1, tzinfo=UTC)
+        for n, cost in enumerate((2000, 4000, 6000)):  # a charge for a month that grows by the day
+            context.clock.at = later
+            await charged(context, [spanning(1, 20, BilledCost=Decimal(cost))])
+            day = FIRST + timedelta(days=n)
+            await allocated(context, day, day)
+            assert await of_days(context, "billed_cost") == [cost / 20] * (n + 1)
+        context.clock.at = earlier
+        await charged(context, [spanning(1, 20, BilledCost=Decimal(6000))])
+        runs = await of_days(context, "x_run_id")
+        await allocated(context, FIRST + timedelta(days=3), FIRST + timedelta(days=3))
+        assert await of_days(context, "x_run_id") == [*runs, context.run_id], "what is not newer stays"
+        await charged(context, [])
+        await allocated(context, LAST, LAST)
+        assert await of_days(context, "billed_cost") == [], "a charge that is gone has no parts"
 
     world("", tmp_path, work)
 

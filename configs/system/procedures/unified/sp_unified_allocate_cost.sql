@@ -1,5 +1,7 @@
 -- Charges of one org by day and by the team that they belong to. Replaces its days p_start_date to p_end_date, whichever
--- pipeline wrote them. p_rules is JSON text, written by focus.allocate: `rules` in their order, with `facts` that a charge
+-- pipeline wrote them, and every other day, from the first to the last one that was ever read, whose charges are newer
+-- than its parts, or that has parts of a charge that is no longer there. p_rules is JSON text, written by
+-- focus.allocate: `rules` in their order, with `facts` that a charge
 -- must have, `shares` (teams with the ratios at which their portions begin and end) and `usage` (what is compared).
 --
 -- Days and teams are portions of a charge. A portion goes from one ratio to another, and costs the charge times the upper
@@ -15,7 +17,77 @@ CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_unified_allocate_cos
   IN p_rules STRING
 )
 BEGIN
+  DECLARE v_first DATE;
+  DECLARE v_last DATE;
+  DECLARE v_days ARRAY<DATE>;
+
   ASSERT p_start_date <= p_end_date AS 'the range of dates ends before it starts';
+
+  SET v_first = (
+    SELECT LEAST(p_start_date, COALESCE(MIN(usage_date), p_start_date))
+    FROM unified_cost_daily
+    WHERE x_org_slug = p_org_slug
+  );
+
+  SET v_last = (
+    SELECT GREATEST(p_end_date, COALESCE(MAX(usage_date), p_end_date))
+    FROM unified_cost_daily
+    WHERE x_org_slug = p_org_slug
+  );
+
+  CREATE TEMP TABLE stale_days AS
+  WITH read_days AS (
+    SELECT usage_date, MIN(x_ingested_at) AS read_at
+    FROM unified_cost_daily
+    WHERE x_org_slug = p_org_slug
+    GROUP BY usage_date
+  ),
+  charged AS (
+    SELECT begins_on, ends_on, MAX(charged_at) AS charged_at
+    FROM (
+      SELECT
+        DATE(ChargePeriodStart) AS begins_on,
+        GREATEST(DATE(TIMESTAMP_SUB(ChargePeriodEnd, INTERVAL 1 SECOND)), DATE(ChargePeriodStart)) AS ends_on,
+        x_ingested_at AS charged_at
+      FROM cost_data_standard_1_3
+      WHERE x_org_slug = p_org_slug
+    )
+    GROUP BY begins_on, ends_on
+  )
+  SELECT day
+  FROM charged
+  JOIN UNNEST(GENERATE_DATE_ARRAY(v_first, v_last)) AS day ON day BETWEEN charged.begins_on AND charged.ends_on
+  LEFT JOIN read_days ON read_days.usage_date = day
+  WHERE read_days.read_at IS NULL
+    -- charges have the engine's time, parts the warehouse's: two clocks
+    OR charged.charged_at >= TIMESTAMP_SUB(read_days.read_at, INTERVAL 10 MINUTE)
+  UNION DISTINCT
+  SELECT part.usage_date
+  FROM unified_cost_daily AS part
+  LEFT JOIN (
+    SELECT DISTINCT
+      x_pipeline_run_date AS charge_date, COALESCE(x_Provider, '') AS provider, COALESCE(x_ChargeId, '') AS charge_id,
+      COALESCE(x_credential_id, '') AS credential_id
+    FROM cost_data_standard_1_3
+    WHERE x_org_slug = p_org_slug
+  ) AS charge
+    ON charge.charge_date = part.charge_date AND charge.provider = part.provider
+    AND charge.charge_id = COALESCE(part.charge_id, '')
+    AND charge.credential_id = COALESCE(part.source_credential_id, '')
+  WHERE part.x_org_slug = p_org_slug AND charge.charge_date IS NULL;
+
+  SET v_days = (
+    SELECT ARRAY_AGG(DISTINCT day)
+    FROM (
+      SELECT day FROM UNNEST(GENERATE_DATE_ARRAY(p_start_date, p_end_date)) AS day
+      UNION ALL
+      SELECT day FROM stale_days
+    )
+  );
+
+  SET v_first = (SELECT MIN(day) FROM UNNEST(v_days) AS day);
+
+  SET v_last = (SELECT MAX(day) FROM UNNEST(v_days) AS day);
 
   CREATE TEMP TABLE rules AS
   SELECT
@@ -36,15 +108,15 @@ BEGIN
     COALESCE(charge.x_Provider, '') AS of_provider,
     COALESCE(charge.SubAccountId, '') AS of_project,
     COALESCE(charge.x_hierarchy_path, '') AS of_path,
-    CONCAT(COALESCE(charge.Tags, ''), COALESCE(charge.AllocatedTags, '')) AS of_tags,
+    CONCAT(COALESCE(charge.AllocatedTags, ''), COALESCE(charge.Tags, '')) AS of_tags,
     DATE(charge.ChargePeriodStart) AS begins_on,
     -- a period that ends before it starts counts as a second
     GREATEST(DATE(TIMESTAMP_SUB(charge.ChargePeriodEnd, INTERVAL 1 SECOND)), DATE(charge.ChargePeriodStart)) AS ends_on,
     CAST(GREATEST(TIMESTAMP_DIFF(charge.ChargePeriodEnd, charge.ChargePeriodStart, SECOND), 1) AS BIGNUMERIC) AS seconds
   FROM cost_data_standard_1_3 AS charge
   WHERE charge.x_org_slug = p_org_slug
-    AND charge.ChargePeriodStart < TIMESTAMP(DATE_ADD(p_end_date, INTERVAL 1 DAY))
-    AND (charge.ChargePeriodEnd > TIMESTAMP(p_start_date) OR charge.ChargePeriodStart >= TIMESTAMP(p_start_date));
+    AND charge.ChargePeriodStart < TIMESTAMP(DATE_ADD(v_last, INTERVAL 1 DAY))
+    AND (charge.ChargePeriodEnd > TIMESTAMP(v_first) OR charge.ChargePeriodStart >= TIMESTAMP(v_first));
 
   -- Charges with the same facts belong to the same teams.
   CREATE TEMP TABLE origins AS
@@ -74,7 +146,7 @@ BEGIN
     AND origins.of_project = covered.of_project
     AND origins.of_path = covered.of_path
     AND origins.of_tags = covered.of_tags
-  JOIN UNNEST(GENERATE_DATE_ARRAY(p_start_date, p_end_date)) AS day ON day BETWEEN begins_on AND ends_on;
+  JOIN UNNEST(v_days) AS day ON day BETWEEN begins_on AND ends_on;
 
   CREATE TEMP TABLE daily AS
   SELECT
@@ -86,7 +158,8 @@ BEGIN
     IF(high = 1, ConsumedQuantity, ROUND(ConsumedQuantity * high, 12)) - ROUND(ConsumedQuantity * low, 12) AS consumed
   FROM portions;
 
-  -- Names of tags are compared without case, signs and AWS' prefix user, as in sp_focus_assign_hierarchy.
+  -- Names of tags are compared without case, signs and AWS' prefix user, as in sp_focus_assign_hierarchy. The first one
+  -- counts, so AllocatedTags before Tags. A map or list is the value of its tag; what is inside is not a tag.
   CREATE TEMP TABLE facts AS
   SELECT origin, 'provider' AS field, of_provider AS value FROM origins
   UNION ALL
@@ -98,20 +171,23 @@ BEGIN
   UNION ALL
   SELECT origin, 'hierarchy', of_path FROM origins WHERE of_path <> ''
   UNION ALL
-  SELECT origin, CONCAT('tag:', REGEXP_REPLACE(LOWER(name), r'^user[:_]|[^a-z0-9]', '')), MIN(value)
+  SELECT origin, CONCAT('tag:', REGEXP_REPLACE(LOWER(name), r'^user[:_]|[^a-z0-9]', '')),
+    ARRAY_AGG(value ORDER BY place LIMIT 1)[OFFSET(0)]
   FROM (
     SELECT
       origin,
+      place,
       JSON_VALUE(CONCAT('[', REGEXP_EXTRACT(pair, r'^("(?:[^"\\]|\\.)*")'), ']'), '$[0]') AS name,
       JSON_VALUE(CONCAT('[', REGEXP_EXTRACT(pair, r'^"(?:[^"\\]|\\.)*"\s*:\s*(.*)$'), ']'), '$[0]') AS value
     FROM origins
     CROSS JOIN UNNEST(
       REGEXP_EXTRACT_ALL(
-        of_tags, r'"(?:[^"\\]|\\.)*"\s*:\s*(?:"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|true|false)'
+        of_tags,
+        r'"(?:[^"\\]|\\.)*"\s*:\s*(?:"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|true|false|[{\[](?:[^{}\[\]"]|"(?:[^"\\]|\\.)*"|[{\[](?:[^{}\[\]"]|"(?:[^"\\]|\\.)*")*[}\]])*[}\]])'
       )
-    ) AS pair
+    ) AS pair WITH OFFSET AS place
   )
-  WHERE value <> ''
+  WHERE TRIM(value) <> ''
   GROUP BY 1, 2;
 
   -- Of each fact that a rule asks for, one of the values; without values any.
@@ -142,7 +218,7 @@ BEGIN
   FROM (
     SELECT fitting.origin, day, MIN(fitting.rule_number) AS rule_number
     FROM fitting
-    JOIN UNNEST(GENERATE_DATE_ARRAY(p_start_date, p_end_date)) AS day
+    JOIN UNNEST(v_days) AS day
       ON day BETWEEN fitting.first_day AND fitting.last_day
     GROUP BY fitting.origin, day
   ) AS first_one
@@ -177,7 +253,7 @@ BEGIN
     CAST(NULL AS BIGNUMERIC) AS usage_quantity
   FROM rules
   CROSS JOIN UNNEST(JSON_EXTRACT_ARRAY(rule_json, '$.shares')) AS share
-  CROSS JOIN UNNEST(GENERATE_DATE_ARRAY(p_start_date, p_end_date)) AS day
+  CROSS JOIN UNNEST(v_days) AS day
   UNION ALL
   SELECT
     rule_number, day, team,
@@ -207,7 +283,7 @@ BEGIN
   );
 
   DELETE FROM unified_cost_daily
-  WHERE x_org_slug = p_org_slug AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date;
+  WHERE x_org_slug = p_org_slug AND x_pipeline_run_date IN UNNEST(v_days);
 
   INSERT INTO unified_cost_daily (
     usage_date, provider, service, model, charge_kind, charge_category, account_id, project_id, project_name, user_id,
@@ -254,7 +330,7 @@ BEGIN
     COALESCE(allocation_rule, '') AS rule, currency, COUNT(*) AS n, SUM(billed_cost) AS cost,
     SUM(IF(team IS NULL, billed_cost, CAST(0 AS BIGNUMERIC))) AS unallocated
   FROM unified_cost_daily
-  WHERE x_org_slug = p_org_slug AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date
+  WHERE x_org_slug = p_org_slug AND x_pipeline_run_date IN UNNEST(v_days)
   GROUP BY rule, currency
   ORDER BY rule, currency;
 END;

@@ -57,6 +57,17 @@ class When(_Closed):
     projects: _Texts = ()  # SubAccountId
     tags: Mapping[_Tag, _Texts] = Field(default_factory=dict)  # without values: any value
 
+    @model_validator(mode="after")
+    def _tags_differ(self) -> When:
+        names: dict[str, str] = {}
+        for name in self.tags:
+            if (first := names.setdefault(plain_key(name), name)) != name:
+                raise ValueError(
+                    f"the tags {first} and {name} are one name: names of tags are compared without case, signs and the"
+                    f" prefix user; give {first} the values of both"
+                )
+        return self
+
     def asked(self) -> dict[str, tuple[str, ...]]:
         """Return the values of each fact that a charge must have; none for any value."""
         plain = {"provider": self.providers, "service": self.services, "account": self.accounts}
