@@ -293,7 +293,7 @@ def test_cost_by_team_is_shown_with_what_belongs_to_none(run_scenario: RunScenar
         await services.warehouse.ensure_table(dataset_of(services, "acme"), table)
         fixed = {"provider": "openai", "service": "API", "model": "", "charge_category": "Usage", "account_id": "a",
                  "allocation_ratio": Decimal(1), "effective_cost": Decimal(0), "charge_date": FIRST,
-                 "charge_id": "charge_000", "source_credential_id": ""}  # fmt: skip
+                 "charge_id": "charge_000", "source_credential_id": ""} | {"provider": ""}  # fmt: skip
         parts = [(HOSTILE, 5, "USD", FIRST), (None, 3, "USD", LAST), ("Other", 5, "EUR", FIRST)]
         rows = [
             {**fixed, "team": team, "billed_cost": Decimal(cost), "currency": currency, "usage_date": day}
