@@ -169,6 +169,8 @@ def test_nothing_changes_in_a_scope_that_only_reads(t: GoogleSql, sql_text: str)
         ("SELECT * FROM d.INFORMATION_SCHEMA.TABELS", "Did you mean 'TABLES'"),
         ("SELECT * FROM `d.nothing_*`", "No table of d begins with 'nothing_'"),
         ("SELECT\n  1 +", "line 2, column 5: syntax error"),
+        ("SELECT\n  '2026-01-01'::date", r"line 2, column \d+: GoogleSQL does not have ::; write CAST\(x AS type\)"),
+        ("SELECT 'a' ILIKE 'A'", "GoogleSQL does not have ILIKE; write LOWER"),
         ("SELECT nme FROM t", r"There is no column 'nme'\. Did you mean 'name'"),
     ],
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import cache
-from typing import ClassVar
+from typing import ClassVar, Final
 
-from sqlglot import Token, exp
+from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import SqlglotError
@@ -19,6 +19,8 @@ from convergence.adapters.googlesql.functions import RUNNING
 from convergence.adapters.googlesql.json_paths import with_paths
 from convergence.adapters.googlesql.wording import described, hint
 from convergence.errors import StepFailed
+
+_ELSEWHERE: Final = {TokenType.DCOLON: "CAST(x AS type)", TokenType.ILIKE: "LOWER(x) LIKE 'a%'"}
 
 
 def _without_reading(make: Callable[..., exp.Expr]) -> Callable[..., exp.Expr]:
@@ -80,6 +82,7 @@ def parse_statement(sql: str) -> exp.Expr:
     try:
         tokens = source().tokenize(sql)
         check_tokens(tokens)
+        _refuse_other_dialects(tokens)
         trees = [_whole(tree, sql, tokens) for tree in source().parser().parse(tokens, sql) if tree is not None]
     except SqlglotError as error:
         raise StepFailed(_where(error)) from error
@@ -98,6 +101,15 @@ def parse_statement(sql: str) -> exp.Expr:
     if missing is not None:
         raise StepFailed(f"syntax error: {described(missing)}.")
     return trees[0]
+
+
+def _refuse_other_dialects(tokens: list[Token]) -> None:
+    """Signs that sqlglot takes in every dialect, and BigQuery in none of its statements."""
+    for token in tokens:
+        if instead := _ELSEWHERE.get(token.token_type):
+            raise StepFailed(
+                f"line {token.line}, column {token.col}: GoogleSQL does not have {token.text}; write {instead}."
+            )
 
 
 def _refuse_moves(tree: exp.Expr) -> None:
