@@ -221,6 +221,25 @@ def test_commitments_become_charges_and_a_bill_counts_in_their_place(tmp_path: P
     in_installation(tmp_path, work)
 
 
+def test_days_of_an_invoice_at_other_terms_are_refused(tmp_path: Path) -> None:
+    terms = {"provider_name": "azure_openai", "unit_price": "260", "currency": "USD", "starts_on": "2026-11-01",
+             "ends_on": "2026-12-31", "commitment_id": "ptu"}  # fmt: skip
+    sums = "SELECT SUM(billed_cost) AS b, SUM(effective_cost) AS e FROM genai_commitment_costs_daily"
+
+    async def work(here: Here) -> None:
+        await here.good(EDIT, action="set", units="15", **terms)
+        await here.good(COST, **span(date(2026, 11, 1), date(2026, 11, 3)))
+        await here.good(EDIT, action="set", units="30", **terms)
+        with pytest.raises(AssertionError, match="Run 2026-11-01 to 2026-11-30 at once"):
+            await here.good(COST, **span(date(2026, 11, 4), date(2026, 11, 30)))
+        assert await here.rows(sums) == [{"b": 3900, "e": 390}], "nothing was changed"
+        await here.good(COST, **span(date(2026, 11, 1), date(2026, 11, 30)))
+        await here.good(COST, **span(date(2026, 12, 1), date(2026, 12, 31)))
+        assert await here.rows(sums) == [{"b": 15600, "e": 15600}]
+
+    in_installation(tmp_path, work)
+
+
 async def bill_of_azure(here: Here, data: Path, day: date) -> None:
     """Import a FOCUS file in which Azure bills the account of the commitment on one day."""
     month, following = day.replace(day=1), date(day.year, day.month + 1, 1)

@@ -18,6 +18,7 @@ from convergence.ports.warehouse import Parameter, Row
 from convergence.processors.base import days, row_id
 from convergence.processors.genai.commitment_terms import CommitmentEditor
 from convergence.processors.genai.commitment_usage import TABLE as USAGE
+from convergence.processors.genai.commitments.stored_days import refuse_other_terms
 from convergence.processors.genai.commitments.terms import Commitment
 from convergence.processors.settings import Destination, Settings, settings
 from convergence.processors.subscription.periods import EXACT, SHARE, Invoice
@@ -56,11 +57,13 @@ class CommitmentCostProcessor:
     fixed_table = TABLE
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Replace the days of the run."""
+        """Replace the days of the run. Raises `StepFailed` where other days of an invoice have other terms."""
         settings(Settings, step_config)
         known = [each for each in (await CommitmentEditor().stored(context)).values() if each.is_charged]
         first, last = context.start_date, context.end_date
         await context.warehouse.ensure_table(USAGE)
+        await context.warehouse.ensure_table(TABLE)
+        await refuse_other_terms(known, context)
         bounds = {"first": Parameter("DATE", first), "last": Parameter("DATE", last)}
         parameters = {"org": Parameter("STRING", context.org_slug), **bounds}
         used = {
