@@ -396,7 +396,9 @@ def test_the_shipped_rules_count_what_the_bill_has_once(rule: str, reverse: bool
                 await bring(context, source, claims)
             assert (await costs(context, VISIBLE), await costs(context, SUPERSEDED)) == ([2, 5, 7, 30], [10])
             (reason,) = await asked(context, f"SELECT x_SupersededReason AS reason FROM {SUPERSEDED}")
-            bill = min(SHIPPED[rule], key=["azure", "aws", "gcp", "focus", "azure_openai", "vertex"].index)
+            bill = min(
+                SHIPPED[rule], key=["azure", "aws", "gcp", "focus", "azure_openai", "vertex", "commitment"].index
+            )
             assert reason["reason"] == f"rule {rule.split(':', maxsplit=1)[0]}: charges of {bill} count"
             await bring(context, bill, [])
             assert (await costs(context, VISIBLE), await costs(context, SUPERSEDED)) == ([5, 7, 10], [])
