@@ -20,6 +20,7 @@ import convergence
 from convergence.adapters.local.clock import SystemClock
 from convergence.adapters.local.data_directory import DataDirectory
 from convergence.bootstrap import EmbeddedOptions, reading
+from convergence.entry.cli import session
 from convergence.entry.cli.commands.run import unheard
 from convergence.entry.cli.installation import Worker, Writer
 from convergence.entry.cli.run_ids import pick
@@ -307,7 +308,10 @@ def test_a_secret_is_asked_for_on_a_terminal(acme: Cli, monkeypatch: pytest.Monk
     assert asked == ["api_key"]
 
 
-def test_a_second_writer_is_refused_by_name_and_readers_go_on(acme: Cli, tmp_path: Path) -> None:
+def test_a_second_writer_is_refused_by_name_and_readers_go_on(
+    acme: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "LOOKERS_WAIT_S", 0.0)  # the holder is this process, which is never named as another
     acme("run", "acme", "example/hello")
     holder = DataDirectory(tmp_path / ".convergence")
     holder.lock("run openai/cost/usage_cost")
