@@ -17,11 +17,11 @@ from convergence.domain.schedule import Timing
 from convergence.domain.times import to_text
 from convergence.domain.webhook_delivery import DeliveryStatus
 from convergence.engine.backfills.create import BackfillRequest, create_backfill, plan_backfill
-from convergence.engine.backfills.feed import backfills_of, feed_due
+from convergence.engine.backfills.feed import backfills_of, feed_due, running_backfills
 from convergence.engine.cancel import cancel
 from convergence.engine.dead_letters.feed_replays import feed_replays_due
 from convergence.engine.dead_letters.find import Filter
-from convergence.engine.dead_letters.replays import ReplaysRequest, replays_of
+from convergence.engine.dead_letters.replays import ReplaysRequest, replays_of, running_replays
 from convergence.engine.dead_letters.replays import create as create_replay
 from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.queue.admission import admission_pass
@@ -62,15 +62,16 @@ QUERIES = {
     "engine/views/quota.py": 1,
     "engine/absence.py": 1,  # embedded only, and the query of `next_check`
     "engine/doctor.py": 1,  # the queries of the reconciler and of the tick, with a limit
-    "engine/backfills/create.py": 2,
+    "engine/backfills/create.py": 1,
+    "engine/backfills/look_up.py": 1,
     "engine/step/central_queue.py": 1,
     "engine/webhooks/log.py": 1,
     "engine/webhooks/send.py": 1,
-    "engine/backfills/feed.py": 2,
+    "engine/backfills/feed.py": 3,
     "engine/dead_letters/feed_replays.py": 1,
     "engine/dead_letters/find.py": 1,
     "engine/dead_letters/plan_replays.py": 1,
-    "engine/dead_letters/replays.py": 2,
+    "engine/dead_letters/replays.py": 3,
     "engine/finish_run.py": 1,
     "engine/queue/admission.py": 2,
     "engine/queue/enqueue.py": 3,
@@ -219,6 +220,7 @@ def test_requests_of_replays_are_found(engine: FirestoreEngine) -> None:
         wanted = Filter(org="acme", state=DeadLetterState.OPEN)
         made = await create_replay(engine.services, ReplaysRequest(wanted=wanted))
         assert [each.replay_id for each in await replays_of(engine.services, "acme")] == [made.replay_id]
+        assert [each.replay_id for each in await running_replays(engine.services)] == [made.replay_id]
         assert await feed_replays_due(engine.services) == 1
 
     engine.run_scenario(scenario)
@@ -313,6 +315,7 @@ def test_backfills_are_answered(engine: FirestoreEngine) -> None:
         request = BackfillRequest(org="acme", pipeline="p/d/n", start=date(2026, 1, 1), end=date(2026, 1, 2))
         stored = await create_backfill(services, request)
         assert [each.backfill_id for each in await backfills_of(services, "acme")] == [stored.backfill_id]
+        assert [each.backfill_id for each in await running_backfills(services)] == [stored.backfill_id]
         assert await feed_due(services) == 1
         assert [each.state for each in (await plan_backfill(services, request)).found] == ["missing", "active"]
 
