@@ -262,7 +262,10 @@ def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
     return f" Use one of: {shown}."
 
 
-def near_names(name: str, known: Iterable[str], *, most: int = 3) -> str:
-    """Return ` Did you mean 'a' or 'b'?`, or nothing if none is close; for names too many to list."""
-    close = difflib.get_close_matches(name, sorted(set(known)), n=most, cutoff=0.6)
+def near_names(name: str, known: Iterable[str], *, most: int = 3, cutoff: float = 0.6) -> str:
+    """Return ` Did you mean 'a' or 'b'?`, or nothing if none is close; for names too many to list.
+
+    `cutoff` is the least similarity, from 0 to 1.
+    """
+    close = difflib.get_close_matches(name, sorted(set(known)), n=most, cutoff=cutoff)
     return " Did you mean " + " or ".join(repr(match) for match in close) + "?" if close else ""

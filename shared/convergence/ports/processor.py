@@ -121,6 +121,14 @@ class NamesColumns(Protocol):
         ...
 
 
+class FillsColumns(Protocol):
+    """A step's settings that name columns of its destination."""
+
+    def fills_columns(self) -> Sequence[tuple[tuple[str | int, ...], str]]:
+        """Return each path below the block and the column; a destination with a schema file has to have it."""
+        ...
+
+
 class Delegates(Protocol):
     """A step's settings whose work other processors do."""
 

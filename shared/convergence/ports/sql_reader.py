@@ -11,6 +11,14 @@ from convergence.ports.warehouse import Routine
 DATASET: Final = "org_dataset"  # stands for the dataset of whichever org runs the statement
 
 
+class BoundColumn(NamedTuple):
+    """A column of a result, with its GoogleSQL type; empty where it is NULL in each row. `text`: a quoted literal."""
+
+    name: str
+    type: str
+    text: str | None = None
+
+
 class Bound(NamedTuple):
     """The columns of a query's result; None for other statements.
 
@@ -18,7 +26,7 @@ class Bound(NamedTuple):
     out, another project. Then its columns were not looked at.
     """
 
-    columns: tuple[str, ...] | None = None
+    columns: tuple[BoundColumn, ...] | None = None
     tables: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
 

@@ -65,7 +65,9 @@ def test_each_example_is_valid_and_draws_no_warning(configs: Path, kind: str, bo
         schema.parent.mkdir(exist_ok=True)
         named = re.findall(r"(?:date_field|column): (\w+)", body)
         keys = [key for listed in re.findall(r"key_fields: \[(.*?)\]", body) for key in re.findall(r"\w+", listed)]
-        names = sorted({"id", *named, *keys} - {"day"})
+        added = [key for listed in re.findall(r"add_fields: \{(.*?)\}", body) for key in re.findall(r"(\w+):", listed)]
+        mapped = [key for each in re.findall(r"field_mapping: \{(.*?)\}", body) for key in re.findall(r": (\w+)", each)]
+        names = sorted({"id", *named, *keys, *added, *mapped} - {"day"})
         columns = [{"name": "day", "type": "DATE"}, *({"name": name, "type": "STRING"} for name in names)]
         schema.write_text(json.dumps(columns))
     if "provider: acme" in body:  # the reader has registered it

@@ -14,6 +14,7 @@ ORDERS = (
     ' {"name": "amount", "type": "NUMERIC"}]'
 )
 TO_ORDERS = "    destination: {table: shop_orders, date_field: day}\n"
+API = "{url: 'https://api.example.com/v1/orders', data_path: data}"
 QUERY = """
       query: |
         SELECT order_id, day,
@@ -64,6 +65,43 @@ REFUSED = {
         "shop/slip.yml:6:14: steps[0].config.sql:",
         "DATE",
     ),
+    "a type of the destination": (
+        select("day AS amount"),
+        "shop/slip.yml:9: steps[0].config.query: shop_orders: a value of type DATE cannot go into the column 'amount'",
+        "of type NUMERIC: CAST it",
+    ),
+    "a text of the destination": (
+        select("'much' AS amount"),
+        "shop/slip.yml:9: steps[0].config.query: shop_orders: the text 'much' cannot go into",
+        "the column 'amount' of type NUMERIC",
+    ),
+    "a day that the calendar does not have": (
+        step("generic.bq_execute", "{sql: \"SELECT order_id FROM shop_orders WHERE day = '2026-13-45'\"}", TO_ORDERS),
+        "shop/slip.yml:6:14: steps[0].config.sql: The text '2026-13-45' beside a DATE is not a DATE",
+        "write it as '2026-11-07'",
+    ),
+    "a parameter without a declaration": (
+        step("generic.bq_execute", "{sql: SELECT order_id FROM shop_orders WHERE day = @dat}", TO_ORDERS).replace(
+            "steps:", "parameters: {date: {type: date, default: YESTERDAY}}\nsteps:"
+        ),
+        "shop/slip.yml:7:14: steps[0].config.sql: 'dat' is not among the declared parameters.",
+        "Did you mean 'date'",
+    ),
+    "the elements of an array without an alias": (
+        step("generic.bq_execute", "{sql: 'SELECT * FROM UNNEST([1, 2])'}", TO_ORDERS),
+        "shop/slip.yml:6:14: steps[0].config.sql: the statement gives 'f0_', and shop_orders has no such column.",
+        "Use one of: amount,",
+    ),
+    "field_mapping": (
+        step("generic.api_extractor", API, f"{TO_ORDERS}    transform: {{field_mapping: {{id: order}}}}\n"),
+        "steps[0].transform.field_mapping.id: shop_orders has no column 'order'.",
+        "Did you mean 'order_id'",
+    ),
+    "add_fields": (
+        step("generic.api_extractor", API, f"{TO_ORDERS}    transform: {{add_fields: {{dya: '{{date}}'}}}}\n"),
+        "steps[0].transform.add_fields.dya: shop_orders has no column 'dya'.",
+        "Did you mean 'day'",
+    ),
     "date_field": (
         select("amount", "    destination: {table: shop_orders, date_field: dya}\n"),
         "steps[0].destination.date_field: shop_orders has no column 'dya'.",
@@ -110,6 +148,17 @@ DOUBTFUL = {
 RIGHT = {
     "the same columns": select("amount"),
     "lineage and all columns": step("generic.bq_execute", "{sql: SELECT * FROM shop_orders}", TO_ORDERS),
+    "a NULL and a text that is a number": select("IF(day IS NULL, NULL, '12.5') AS amount"),
+    "NULL": select("NULL AS amount"),
+    "a parameter that the run gives": (
+        step("generic.bq_execute", "{sql: SELECT order_id FROM shop_orders WHERE amount > @least_wanted}", TO_ORDERS)
+    ),
+    "a table apart": step("generic.api_extractor", API, "    destination: {table: shop_order, schema: infer}\n"),
+    "fields that the records bring": step(
+        "generic.api_extractor",
+        API,
+        "    destination: {table: shop_orders_raw2, schema: infer}\n    transform: {field_mapping: {id: order}}\n",
+    ),
     "a value whose type the run knows": select("'{billing_account}' AS amount"),
     "a table that the file makes": (
         f"{HEAD}steps:\n"
@@ -155,7 +204,7 @@ def test_what_may_be_there_at_the_run_is_a_warning(cli: Cli, shop: Path, name: s
     text, place, cure = DOUBTFUL[name]
     (shop / "slip.yml").write_text(text)
     answer = cli("validate", "shop/slip")
-    assert (answer.code, f"warning: {place}" in answer.err, cure in answer.err) == (0, True, True), answer.err
+    assert (answer.code, f"warning: configs/{place}" in answer.err, cure in answer.err) == (0, True, True), answer.err
 
 
 @pytest.mark.parametrize("name", list(RIGHT))
@@ -170,7 +219,9 @@ def test_what_runs_is_right(cli: Cli, shop: Path, name: str) -> None:
 def test_a_step_that_is_switched_off_draws_a_warning(cli: Cli, shop: Path, column: str) -> None:
     (shop / "slip.yml").write_text(select(column, f"{TO_ORDERS}    enabled: false\n"))
     answer = cli("validate", "shop/slip")
-    assert (answer.code, "warning: shop/slip.yml:9: steps[0].config.query" in answer.err) == (0, True), answer.err
+    assert (answer.code, "warning: configs/shop/slip.yml:9: steps[0].config.query" in answer.err) == (0, True), (
+        answer.err
+    )
 
 
 def test_columns_that_a_migration_may_have_added_are_left_to_the_run(cli: Cli, configs: Path, shop: Path) -> None:

@@ -15,13 +15,14 @@ from convergence.config.files.notifications import CHANNELS
 from convergence.config.model.pipeline import BLOCKS, Pipeline, Step
 from convergence.config.prepare import Prepared
 from convergence.config.processors import ps_types
-from convergence.config.templates.builtin_names import BUILT_INS, ENDING, IMPLICIT_PARAMETERS, is_profile, slip
+from convergence.config.templates.builtin_names import BUILT_INS, ENDING, IMPLICIT_PARAMETERS, ROOTS, is_profile, slip
 from convergence.config.templates.compiled import Use
 from convergence.config.templates.template import SLOT
 from convergence.config.yaml.positions import KeyPath, Positions
 from convergence.domain.plan import topological_order
-from convergence.errors import FINDINGS_MAX, WARNINGS_MAX, ConfigError, did_you_mean
+from convergence.errors import FINDINGS_MAX, WARNINGS_MAX, ConfigError, did_you_mean, near_names
 
+_NEARLY = 0.8  # how alike two names are of which one may be the other, mistyped
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*){1,3}")
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _PIPELINE_ID = re.compile(r"[A-Za-z0-9_-]+")
@@ -145,6 +146,7 @@ class _Look:
         """Yield the warnings kind by kind, so that many of one kind leave room for the others."""
         yield self._unusual_id()
         yield self._unknown_channels()
+        yield self._nearly()
         yield self._older_signs()
         yield self._never_equal()
         yield ungiven(self._pipeline, self._problem)
@@ -152,6 +154,18 @@ class _Look:
         if not self._pipeline.strict_names:  # in a file with parameters such a name is a mistake
             yield self._doubtful(lambda value, at: environment_names(value, at, self._known))
         yield self._doubtful(credentials)
+
+    def _nearly(self) -> Iterator[ConfigError]:
+        """Names that each run has to give, and that are nearly those which it has anyway."""
+        if self._pipeline.strict_names:
+            return  # a mistake there
+        for use in self._prepared.uses:
+            root, dot, _ = use.name.partition(".")
+            if dot or root in self._known or root in {*ENDING, *ROOTS} or is_profile(root) or use.optional:
+                continue
+            near = near_names(root, (name for name in self._known if name + "s" != root != name), cutoff=_NEARLY)
+            if near and slip(root, self._known) is None:
+                yield self._problem(use.path, f"nothing here is called {root!r}, so each run has to give it.{near}")
 
     def _unusual_id(self) -> Iterator[ConfigError]:
         own = self._pipeline.pipeline_id.removeprefix("{org_slug}-")

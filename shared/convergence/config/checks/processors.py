@@ -17,13 +17,14 @@ from convergence.config.processors import ps_types
 from convergence.config.sources import SchemaSource
 from convergence.config.templates.compiled import is_sql
 from convergence.config.yaml.positions import KeyPath
-from convergence.errors import FINDINGS_MAX, ConfigError, did_you_mean
+from convergence.errors import FINDINGS_MAX, ConfigError, did_you_mean, near_names
 
 Target = Literal["embedded", "gcp"]
 
 _TABLE_IS_NAMED_ONLY: Final = frozenset({"generic.procedure_executor", "generic.noop"})  # they load no rows there
 _CALLS: Final = "generic.procedure_executor"
 _REPLACES: Final = frozenset({"overwrite", "write_truncate", "truncate", "replace"})
+_NEARLY: Final = 0.9  # `meter` and `meters`; tables of two providers are less alike
 EXECUTION_MAX_S: Final = 480.0  # one execution of a deployed function (design: docs/engine.md §6)
 
 
@@ -57,6 +58,7 @@ def check_processors(
             message = "its `execute` is not async, so the step will fail: write `async def execute`"
             warnings.append(loaded.positions.problem((*at, "ps_type"), message))
         warnings += _unknown_procedure(loaded, index, step, configs_dir)
+        warnings += () if found else _near_table(loaded, index, step, schemas)
         if _too_long(step):
             message = f"{step.timeout_s:g} s are more than {EXECUTION_MAX_S:g} s, and {step.ps_type!r} cannot pause"
             where = problems if target == "gcp" else warnings
@@ -83,6 +85,22 @@ def _replaced_twice(loaded: LoadedPipeline) -> Iterator[ConfigError]:
         if earlier is not step:
             message = f"{earlier.step_id!r} replaces the run's days of {table!r} too: only the rows of one of them stay"
             yield loaded.positions.problem(("steps", index, "destination", "table"), message)
+
+
+def _near_table(loaded: LoadedPipeline, index: int, step: Step, schemas: SchemaSource | None) -> Iterator[ConfigError]:
+    """Yield a table without a file, called nearly as one that has a file: its records would land in a table apart."""
+    destination = step.destination or {}
+    table = destination.get("table")
+    lands_raw = getattr(ps_types.load(step.ps_type), "lands_raw", False)
+    if schemas is None or not lands_raw or destination.get("schema") or not isinstance(table, str) or "{" in table:
+        return
+    near = near_names(table, schemas.paths, most=1, cutoff=_NEARLY)
+    if near and table not in schemas.paths:
+        message = (
+            f"no schema file describes {table!r}, so each record lands in it as one JSON value.{near} "
+            "Otherwise say what is meant: `schema: {mode: raw}` or `{mode: infer}`"
+        )
+        yield loaded.positions.problem(("steps", index, "destination", "table"), message)
 
 
 def _unknown_procedure(loaded: LoadedPipeline, index: int, step: Step, configs_dir: Path) -> Iterator[ConfigError]:

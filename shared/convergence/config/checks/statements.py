@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from convergence.config.checks.binding import typed
+from convergence.config.checks.column_kinds import misfit_of
 from convergence.config.checks.step_sql import loads_rows, runs_sql, texts, texts_of_files
 from convergence.config.files.described_tables import DescribedTables
 from convergence.config.loader import LoadedPipeline
@@ -21,7 +22,7 @@ from convergence.config.sources import SchemaSource
 from convergence.config.sql.kinds import kind_of_statement
 from convergence.config.yaml.positions import KeyPath
 from convergence.errors import ConfigError, ConvergenceError, NotFound, did_you_mean
-from convergence.ports.sql_reader import Bound, SqlReader
+from convergence.ports.sql_reader import Bound, BoundColumn, SqlReader
 from convergence.ports.warehouse import LINEAGE_COLUMNS
 
 _LINE: Final = re.compile(r"line (\d{1,9}), column \d{1,9}: ")
@@ -85,8 +86,8 @@ class _Check:
             return []
         return [self._located(at, text, message) for message in self._unfitting(bound.columns, step)]
 
-    def _unfitting(self, columns: tuple[str, ...], step: Step) -> Iterator[str]:
-        """Yield columns of a result that its table does not have, and those that it needs."""
+    def _unfitting(self, columns: tuple[BoundColumn, ...], step: Step) -> Iterator[str]:
+        """Yield columns of a result that its table does not have or cannot take, and those that it needs."""
         table = (step.destination or {}).get("table")
         try:
             schema = None if self._schemas is None or not isinstance(table, str) else self._schemas.get(table)
@@ -94,12 +95,17 @@ class _Check:
             return  # reported where processors are checked
         if schema is None:
             return
-        names = {column.name for column in schema.columns}
-        for name in columns:
-            if name not in names:
-                yield f"the statement gives {name!r}, and {table} has no such column.{did_you_mean(name, names)}"
+        known = {column.name: column for column in schema.columns}
+        for given in columns:
+            if given.name not in known:
+                yield f"the statement gives {given.name!r}, and {table} has no such column." + did_you_mean(
+                    given.name, known
+                )
+            elif given.name not in LINEAGE_COLUMNS and (wrong := misfit_of(given, known[given.name])):
+                yield f"{table}: {wrong}"
+        names = {given.name for given in columns}
         for column in schema.columns:
-            if column.mode == "REQUIRED" and column.name not in {*columns, *LINEAGE_COLUMNS}:
+            if column.mode == "REQUIRED" and column.name not in {*names, *LINEAGE_COLUMNS}:
                 yield f"{table} needs the column {column.name!r}, which the statement does not give"
 
     @cached_property

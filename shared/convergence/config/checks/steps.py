@@ -112,6 +112,16 @@ class StepCheck:
                     message = f"{named.table} has no column {named.column!r}.{did_you_mean(named.column, names)}"
                     yield report((block, *named.path), message)
 
+        destination: Any = settings["destination"]
+        # A destination whose records bring its columns names none itself.
+        brought = getattr(destination, "landing", None) is not None
+        names = frozenset() if brought else self._names(getattr(destination, "table", ""))
+        for block, model in settings.items():
+            for path, column in model.fills_columns() if names and _has(model, "fills_columns") else ():
+                if column not in names:
+                    message = f"{destination.table} has no column {column!r}.{did_you_mean(column, names)}"
+                    yield report((block, *path), message)
+
     def _names(self, table: str) -> frozenset[str]:
         """Return the columns of a table's file; none without one."""
         if self.schemas is None or not _known(table):

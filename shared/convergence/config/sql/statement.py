@@ -42,7 +42,7 @@ class Statement(NamedTuple):
 
     parts: tuple[str | Identifier, ...]
     bound: tuple[Bound, ...]
-    native: tuple[Bound, ...]  # `@name` written by hand: bound only if the name is known
+    native: tuple[Bound, ...]  # `@name` written by hand
     mistakes: tuple[Mistake, ...]
 
     @property

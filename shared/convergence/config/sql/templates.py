@@ -8,7 +8,7 @@
 | in a comment | left alone |
 | anywhere else | an error |
 
-`@name` written by hand is bound too where `name` is known and the step gives no parameter of that name.
+`@name` written by hand is the same as `'{name}'`, unless the step gives a parameter of that name.
 """
 
 from __future__ import annotations

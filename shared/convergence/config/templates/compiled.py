@@ -130,13 +130,14 @@ class Compiler:
                 if self.is_deferred(part.name) and len(self.mistakes) <= FINDINGS_MAX:
                     message = f"{{{part.name}}} cannot name a table: it is known only when the step starts"
                     self.mistakes.append((path, Mistake(message, text.count("\n", 0, part.offset))))
-        for bound in statement.bound:
+        values = (*statement.bound, *statement.native)
+        for bound in values:
             self.uses.append(Use(bound.name, path, bound.offset))
             if self.is_deferred(bound.name):
                 at = (*path, "parameters", bound.parameter)
                 self.deferred.append(Deferred(at, (Slot(bound.name, bound.offset),), sql=True))
-        early = tuple(bound for bound in statement.bound if not self.is_deferred(bound.name))
-        return _fill_sql(Statement(statement.parts, early, statement.native, ()))
+        early = tuple(bound for bound in values if not self.is_deferred(bound.name))
+        return _fill_sql(Statement(statement.parts, early, (), ()))
 
 
 def _customers(template: Template) -> Template:

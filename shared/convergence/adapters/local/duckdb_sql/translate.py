@@ -24,6 +24,7 @@ from convergence.adapters.local.duckdb_sql.dialect import to_duckdb
 from convergence.adapters.local.duckdb_sql.infer import infer_types
 from convergence.adapters.local.duckdb_sql.placeholders import Placeholders
 from convergence.adapters.local.duckdb_sql.renames import apply_renames
+from convergence.adapters.local.duckdb_sql.rules.arrays import UNNAMED
 from convergence.adapters.local.duckdb_sql.rules.base import kind_of
 from convergence.adapters.local.duckdb_sql.rules.casts import as_text
 from convergence.adapters.local.duckdb_sql.rules.structs import branches_of
@@ -93,7 +94,7 @@ def translate(parsed: Parsed, context: StatementContext, catalog: Catalog) -> Tr
         InvalidInput: a query parameter has no value.
     """
     tree = parsed.tree.copy()
-    _name_columns(tree)
+    _name_all_columns(tree)
     apply_renames(tree, catalog)
     expand_wildcards(tree, catalog)
     used = Placeholders(context).replace_in(tree, catalog)
@@ -128,6 +129,16 @@ def _fence(context: StatementContext) -> Fence:
     scope, lineage = context.scope, context.scope.lineage
     org = lineage.org_slug if lineage is not None else None
     return Fence(scope.dataset, scope.readable, scope.writable, context.temporary, org)
+
+
+def _name_all_columns(tree: exp.Expr) -> None:
+    """Name the columns of the answer, and those of CTEs and derived tables, which `SELECT *` passes on."""
+    _name_columns(tree)
+    for inner in tree.find_all(exp.CTE, exp.Subquery):
+        if isinstance(inner, exp.CTE) or isinstance(inner.parent, exp.From | exp.Join):
+            _name_columns(inner.this)
+    for number, unnest in enumerate(each for each in tree.find_all(exp.Unnest) if not each.alias_column_names):
+        unnest.meta[UNNAMED] = f"f{number}_"
 
 
 def _name_columns(tree: exp.Expr) -> None:

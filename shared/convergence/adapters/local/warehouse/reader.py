@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from convergence.adapters.googlesql.types import parse_type
+from convergence.adapters.googlesql.types import SqlType, parse_type
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.routines import Routines
 from convergence.adapters.local.warehouse.session import Session
 from convergence.adapters.local.warehouse.statements import Statements
 from convergence.adapters.local.warehouse.tables import ensure_table
 from convergence.errors import ConfigError, NotFound
-from convergence.ports.sql_reader import DATASET, Bound
+from convergence.ports.sql_reader import DATASET, Bound, BoundColumn
 from convergence.ports.warehouse import (
     SHARED_DATASET,
     WRITTEN_LOGS,
@@ -91,13 +91,13 @@ class DuckDbReader:
             return [error]
         return check_script(body, routine.source)
 
-    def _columns(self, job: Job, *, sql: str, context: StatementContext) -> tuple[str, ...] | None:
+    def _columns(self, job: Job, *, sql: str, context: StatementContext) -> tuple[BoundColumn, ...] | None:
         translation = self._statements.prepare(job, sql, context)
         values = dict.fromkeys(translation.parameters)
         self._statements.explain(job, translation, values)
         if not translation.is_query:
             return None
-        return tuple(name for name, _ in self._statements.describe(job, translation, values))
+        return _described(sql, self._statements.describe(job, translation, values))
 
     def _make(self, name: Name) -> bool:
         """Make a table as its file says; False without one."""
@@ -117,6 +117,26 @@ class DuckDbReader:
             return self._schema_of(table) if log is None else self._schema_of(log).written
         except (NotFound, ConfigError):
             return None
+
+
+def _described(sql: str, columns: Sequence[tuple[str, SqlType]]) -> tuple[BoundColumn, ...]:
+    """Return the columns, with what of them is written in the statement: a text, or NULL."""
+    from sqlglot import exp
+
+    from convergence.adapters.googlesql.parse import parse_statement
+
+    tree = parse_statement(sql)
+    written = [each.unalias() for each in tree.selects] if isinstance(tree, exp.Select) else []
+    if len(written) != len(columns):  # a star, or several queries
+        return tuple(BoundColumn(name, str(kind)) for name, kind in columns)
+    return tuple(
+        BoundColumn(
+            name,
+            "" if isinstance(value, exp.Null) else str(kind),
+            value.name if isinstance(value, exp.Literal) and value.is_string else None,
+        )
+        for (name, kind), value in zip(columns, written, strict=True)
+    )
 
 
 def _written_out(sql: str) -> tuple[set[str], set[str]]:

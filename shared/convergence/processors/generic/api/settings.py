@@ -212,6 +212,11 @@ class Transform(Settings):
             raise ValueError(f"two fields are mapped to the column {twice[0]!r}, and one of them would be lost")
         return self
 
+    def fills_columns(self) -> Sequence[tuple[tuple[str, ...], str]]:
+        """Return the columns of the destination that it names, as `FillsColumns` wants it."""
+        renamed = ((("field_mapping", path), column) for path, column in self.field_mapping.items())
+        return [*renamed, *((("add_fields", column), column) for column in self.add_fields)]
+
 
 class ApiDestination(LandingTarget):
     """A step goes on in a new slice (CONTINUE) after `checkpoint_rows` rows or 30 s of work: what was staged until

@@ -11,6 +11,9 @@ from convergence.adapters.local.duckdb_sql.rules.base import Rule, call, functio
 from convergence.adapters.local.duckdb_sql.rules.structs import fit_elements
 from convergence.errors import StepFailed
 
+UNNAMED: Final = "unnamed"  # metadata of an UNNEST without an alias: the name of its elements in the answer
+_MAY_SPREAD: Final = frozenset({exp.DataType.Type.STRUCT, exp.DataType.Type.UNKNOWN})
+
 
 def _element(node: exp.Expr) -> exp.Expr:
     """arr[OFFSET(i)] beyond the end is an error, arr[SAFE_OFFSET(i)] is NULL; json['key'] is a fragment."""
@@ -57,8 +60,10 @@ def _unnest(node: exp.Expr) -> exp.Expr:
     if spread:
         arguments.append(exp.PropertyEQ(this=exp.to_identifier("max_depth"), expression=exp.Literal.number(2)))
     element: exp.Expr = function("unnest", *arguments)
-    if name and not spread:
+    if not spread:
         element = exp.alias_(element, name, quoted=True)
+    elif UNNAMED in node.meta and _holds_scalars(array):
+        element = exp.alias_(function("unnest", array), node.meta[UNNAMED], quoted=True)
     columns = [element]
     offset = node.args.get("offset")
     if offset:
@@ -71,6 +76,12 @@ def _unnest(node: exp.Expr) -> exp.Expr:
     fresh = exp.Subquery(this=exp.Select(expressions=columns))
     fresh.set("alias", exp.TableAlias(this=exp.to_identifier(name or "_unnested", quoted=True)))
     return fresh
+
+
+def _holds_scalars(array: exp.Expr) -> bool:
+    kind = array.type
+    element = kind.expressions[0] if kind is not None and kind.expressions else None
+    return isinstance(element, exp.DataType) and element.this not in _MAY_SPREAD
 
 
 def _holds_structs(array: exp.Expr) -> bool:

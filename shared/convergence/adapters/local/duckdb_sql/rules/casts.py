@@ -6,6 +6,7 @@ DuckDB reads more than that: 'infinity' and 'epoch' as dates, slashes, 24:00:00,
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Mapping
 from typing import Final
 
@@ -94,6 +95,16 @@ def as_text(node: exp.Expr) -> exp.Expr:
     if kind == "INTERVAL":
         return call("interval_text", node, kind="STRING")
     return cast(node, "STRING") if kind else call("text", node, kind="STRING")
+
+
+def is_moment(written: str, kind: str) -> bool:
+    """True for a text that GoogleSQL reads as a date or time of this kind, on a day of the calendar."""
+    if _TEXTS[kind].fullmatch(written) is None:
+        return False
+    if kind == "TIME":
+        return True
+    year, month, day = (int(part) for part in re.findall("[0-9]+", written)[:3])
+    return 1 <= month <= 12 and 1 <= day <= monthrange(year, month)[1]
 
 
 def as_kind(node: exp.Expr, kind: str) -> exp.Expr:

@@ -12,12 +12,18 @@ from sqlglot import exp
 
 from convergence.adapters.local.duckdb_sql.rules.aggregates import instead, swapped, with_window
 from convergence.adapters.local.duckdb_sql.rules.base import Rule, cast, function, kind_of, typed
-from convergence.adapters.local.duckdb_sql.rules.casts import as_kind
+from convergence.adapters.local.duckdb_sql.rules.casts import as_kind, is_moment
 from convergence.adapters.local.duckdb_sql.rules.fields import paired_fields, struct_kind
 from convergence.adapters.local.duckdb_sql.rules.kinds import refuse_mixture
 from convergence.errors import StepFailed
 
 _MOMENTS: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP", "TIME"})
+_EXAMPLES: Final = {
+    "DATE": "'2026-11-07'",
+    "DATETIME": "'2026-11-07 10:30:00'",
+    "TIMESTAMP": "'2026-11-07 10:30:00+00'",
+    "TIME": "'10:30:00'",
+}
 _UNORDERED: Final = frozenset({"ARRAY", "STRUCT", "JSON"})
 
 
@@ -33,7 +39,14 @@ def may_be_nan(node: exp.Expr) -> bool:
 def _coerced(sides: list[exp.Expr]) -> list[exp.Expr]:
     """Return the operands with text literals in the type of the date or time beside them."""
     kind = next((kind_of(side) for side in sides if kind_of(side) in _MOMENTS), "")
-    return [as_kind(side, kind) if kind and isinstance(side, exp.Literal) else side for side in sides]
+    return [as_kind(_readable(side, kind), kind) if kind and isinstance(side, exp.Literal) else side for side in sides]
+
+
+def _readable(side: exp.Literal, kind: str) -> exp.Literal:
+    """A text that is no date is refused before any row is read, as BigQuery does: an empty table would hide it."""
+    if side.is_string and not is_moment(side.name, kind):
+        raise StepFailed(f"The text {side.name[:40]!r} beside a {kind} is not a {kind}; write it as {_EXAMPLES[kind]}.")
+    return side
 
 
 def _check(sides: list[exp.Expr], *, ordered: bool) -> None:
