@@ -19,6 +19,7 @@ from convergence.processors.generic.api.connection import connect, service_name
 from convergence.processors.generic.api.cursor import read_cursor
 from convergence.processors.generic.api.pages import Pages
 from convergence.processors.generic.api.progress import Progress
+from convergence.processors.generic.api.remainder import remainder
 from convergence.processors.generic.api.rows import Shaped
 from convergence.processors.generic.api.settings import NUMBERED, ApiDestination, ApiSettings, Transform
 from convergence.processors.generic.landing.landing import QUARANTINE, Landing, open_landing, raw_with_file
@@ -66,7 +67,7 @@ class ApiExtractor:
         if after is not None:
             progress.call = after
             return {"status": CONTINUE, "checkpoint": progress.checkpoint(), "rows_staged": progress.staged}
-        warnings = _unseen(transform, progress)
+        warnings = [*_unseen(transform, progress), *([progress.remainder] if progress.remainder else [])]
         if progress.quarantined:
             warnings.append(f"{progress.quarantined} of {progress.read} records are set aside in {QUARANTINE}")
         loaded = await _load(target, progress, landing, dates, context)
@@ -110,6 +111,8 @@ async def _extract(
                     parts[index] += 1
                     rows.clear()
             context.progress(rows=progress.read)
+            if after is None and records:
+                progress.remainder = remainder(answer, paging, options.data_path)
             if ends:
                 progress.short, progress.guard = pages.short, guard.state
                 progress.unseen, progress.dropped = sorted(landing.unseen), landing.dropped

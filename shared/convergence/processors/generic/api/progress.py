@@ -31,6 +31,7 @@ class Progress:
     http_retries: int = 0
     unseen: list[str] | None = None  # mapped paths that no record had so far
     dropped: dict[str, int] = field(default_factory=dict)  # fields without a column, and in how many records
+    remainder: str = ""  # what the last page says of a next one that was not asked for
     digests: list[str] = field(default_factory=list)  # of the first page and of the one before
 
     @classmethod
