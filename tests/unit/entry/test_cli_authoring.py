@@ -76,7 +76,10 @@ def test_validate_shows_all_mistakes_of_all_files(cli: Cli, configs: Path) -> No
     assert "shop/one.yml:" in answer.err
     assert "shop/two.yml:2" in answer.err
     problems = cli("validate", "--json").data["problems"]
-    assert {problem["where"].partition(":")[0] for problem in problems} == {"shop/one.yml", "shop/two.yml"}
+    assert {problem["where"].partition(":")[0] for problem in problems} == {
+        "configs/shop/one.yml",
+        "configs/shop/two.yml",
+    }
 
 
 def test_a_plan_that_could_not_run_is_refused_as_a_run_would_be(acme: Cli) -> None:

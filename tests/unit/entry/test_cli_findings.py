@@ -42,7 +42,7 @@ def test_validate_and_plan_show_one_warning_of_300(acme: Cli, configs: Path) -> 
         warnings = [line for line in acme(*words).err.splitlines() if line.startswith("warning: ")]
         assert len(warnings) == 2, warnings
         assert "shop/many.yml:2:" in warnings[0]
-        assert "and 299 more of this kind: shop/many.yml:3:" in warnings[0]
+        assert "and 299 more of this kind: configs/shop/many.yml:3:" in warnings[0]
         assert "looks like a credential" in warnings[1]
     assert len(acme("validate", "shop/many", "--json").data["warnings"]) == 301
 

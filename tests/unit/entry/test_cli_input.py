@@ -128,7 +128,7 @@ def test_errors_are_json_on_stderr_where_a_program_asks(acme: Cli, configs: Path
     (configs / "shop" / "bad.yml").write_text("provider: shop\n")
     problems = json.loads(acme("run", "acme", "shop/bad", "--json").err)["error"]
     assert problems["code"] == "config.invalid"
-    assert all(problem["where"].startswith("shop/bad.yml") for problem in problems["problems"])
+    assert all(problem["where"].startswith("configs/shop/bad.yml:") for problem in problems["problems"])
     assert json.loads(acme("status", "run_x", "--json").err)["error"]["code"] == "not_found"
     assert json.loads(acme("run", "acme", "--json").err)["error"]["code"] == "input.usage"
 

@@ -82,8 +82,8 @@ def test_each_mistake_has_file_line_cause_and_cure(cli: Cli, configs: Path, name
     assert answer.code == (2 if mistake.file.startswith("invalid/") else 0)
     said = [line.strip().removeprefix("warning: ") for line in answer.err.splitlines()]
     message = next(line for line in said if mistake.cause in line and mistake.cure in line)
-    check_message(message.removeprefix("shop/"), "slip.yml")
-    place = re.match(r"shop/slip\.yml:(\d+)", message)
+    check_message(message.removeprefix("configs/shop/"), "slip.yml")
+    place = re.match(r"configs/shop/slip\.yml:(\d+)", message)
     assert place is not None
     assert mistake.written in source.read_text().splitlines()[int(place[1]) - 1]
 

@@ -22,6 +22,7 @@ from convergence.config.files.naming_rules import Naming, load_naming
 from convergence.config.files.precedence import load_precedence
 from convergence.config.files.providers import FILE as PROVIDERS_FILE
 from convergence.config.files.providers import load_providers
+from convergence.config.files.schema_places import in_folder
 from convergence.config.files.table_schema import TableSchemas, load_table_schema, tables_in
 from convergence.config.loader import LoadedPipeline, load_pipeline
 from convergence.config.model.errors import problems_of
@@ -129,8 +130,11 @@ def _providers(root: Path) -> frozenset[str] | None:
 def _check(file: Path, root: Path, kind: Kind) -> None:
     name = file.relative_to(root).as_posix()
     if kind is Kind.TABLE_SCHEMA:
-        for table in tables_in(file):
-            load_table_schema(file, table)
+        try:
+            for table in tables_in(file):
+                load_table_schema(file, table)
+        except ConfigError as error:
+            raise in_folder(error, file, root) from error
         return
     if kind in SQL_KINDS:
         if not file.read_bytes().strip():

@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from convergence.config.files.schema_places import in_folder
 from convergence.config.files.shipped import shipped_configs
 from convergence.errors import ConfigError, NotFound, did_you_mean
 from convergence.ports.warehouse import LINEAGE_COLUMNS, PARTITION_BY, Column, TableSchema
@@ -215,8 +216,11 @@ class TableSchemas:
             path = self.paths.get(name)
             if path is None:
                 raise NotFound(f"No schema file is called {name}.json.{did_you_mean(name, self.paths)}")
-            own = name if path.stem == name or holds_tables(_json(path)) else path.stem
-            self._loaded[name] = load_table_schema(path, own)
+            try:
+                own = name if path.stem == name or holds_tables(_json(path)) else path.stem
+                self._loaded[name] = load_table_schema(path, own)
+            except ConfigError as error:
+                raise in_folder(error, path, self._root) from error
         return self._loaded[name]
 
     def check_names(self) -> None:

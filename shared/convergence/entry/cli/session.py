@@ -25,11 +25,20 @@ from convergence.entry.cli.output import Output
 from convergence.entry.cli.profiles import KEY, ROOT_KEY, find_profile
 from convergence.entry.cli.sandbox import listen_again
 from convergence.entry.cli.server import Server
-from convergence.errors import ConvergenceError, InvalidInput, NotFound, StorageLocked, did_you_mean
+from convergence.errors import (
+    ConfigError,
+    ConfigErrors,
+    ConvergenceError,
+    InvalidInput,
+    NotFound,
+    StorageLocked,
+    did_you_mean,
+)
 from convergence.tenants.orgs import UNKNOWN_ORG, Org
 
 T = TypeVar("T")
 _SERVED: Final = re.compile(r"\(serve (https?://[^\s)]+)\)")  # as `serve` signs the lock
+_PLACE: Final = re.compile(r"(.+?)((?::\d{1,9}){0,2})\Z")  # file, then line and column
 _COUNTED_MAX: Final = 1000
 _LOOKS: Final = re.compile(r"\((?:query|report|export|trace|schemas infer|procedures list|doctor)\b")  # change nothing
 LOOKERS_WAIT_S: Final = 60.0
@@ -100,8 +109,24 @@ class Session:
             self._server = Server(profile)
         return self._server
 
+    def openable(self, problem: ConfigError) -> ConfigError:
+        """Return a mistake of a file with a path that opens from the working directory, not from the configs folder."""
+        if isinstance(problem, ConfigErrors):
+            return ConfigErrors([self.openable(each) for each in problem.problems])
+        place = _PLACE.match(problem.where)
+        if place is None or self._server is not None or not (found := self.configs_dir / place[1]).is_file():
+            return problem
+        here = Path.cwd()
+        shown = found.relative_to(here) if found.is_relative_to(here) else found
+        return ConfigError(problem.message, where=f"{shown.as_posix()}{place[2]}", path=problem.path)
+
     def placed(self, error: ConvergenceError) -> ConvergenceError:
-        """Return the error with the data directory that was looked at, where something was not found in it."""
+        """Return the error with the data directory that was looked at, where something was not found in it.
+
+        Mistakes of files get paths that can be opened.
+        """
+        if isinstance(error, ConfigError):
+            return self.openable(error).with_traceback(error.__traceback__)
         if not isinstance(error, NotFound) or self._server is not None or self.url or self.profile:
             return error
         folder = self.data_dir.absolute()

@@ -51,7 +51,7 @@ def _local(session: Session) -> list[dict[str, Any]]:
             pipeline = catalog.get(name).pipeline
             row |= {"provider": pipeline.provider, "description": _about(pipeline.name, pipeline.description)}
         except ConfigErrors as errors:
-            row["problem"] = str(errors.problems[0])
+            row["problem"] = str(session.openable(errors.problems[0]))
         found.append(row)
     return found
 

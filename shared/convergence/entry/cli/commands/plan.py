@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 import click
 
+from convergence.config.checks.processors import check_processors
 from convergence.config.checks.statements import check_statements
 from convergence.config.files.table_schema import TableSchemas
 from convergence.config.loader import LoadedPipeline
@@ -49,10 +50,13 @@ def command(
     shown, loaded = asyncio.run(_plan(session, org, pipeline, (given, variables, files)))
     with session.installation.sql_reader(session.place) as reader:
         schemas = TableSchemas(session.configs_dir)
-        problems, warnings = check_statements(loaded, reader, schemas, session.configs_dir)
+        problems, unfamiliar = check_statements(loaded, reader, schemas, session.configs_dir)
     if problems:
         raise ConfigErrors(problems)
-    shown["warnings"] += map(str, warnings)
+    _, doubtful = check_processors(loaded, "embedded", schemas, session.configs_dir)
+    general = shown["warnings"][len(loaded.warnings) :]
+    of_file = (str(session.openable(each)) for each in (*loaded.warnings, *doubtful, *unfamiliar))
+    shown["warnings"] = [*of_file, *general]
     return _shown(session, shown)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from convergence.config.catalog import Catalog
@@ -29,13 +31,14 @@ def command(session: Session, paths: tuple[str, ...], explain: bool) -> int:
     if explain:
         return _explain(session, catalog, paths)
     with session.installation.sql_reader(session.place) as reader:
-        report = catalog.validate(paths or None, reader=reader)
+        found = catalog.validate(paths or None, reader=reader)
+    report = replace(found, warnings=tuple(map(session.openable, found.warnings)))
     if session.out.json:
         session.out.data(
             {
                 "ok": report.ok,
                 "checked": {kind.value: count for kind, count in report.checked.items()},
-                "problems": [_data(problem) for problem in report.problems],
+                "problems": [_data(session.openable(problem)) for problem in report.problems],
                 "warnings": [_data(warning) for warning in report.warnings],
             }
         )
