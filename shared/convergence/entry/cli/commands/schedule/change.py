@@ -14,6 +14,7 @@ from convergence.engine.schedules.change import ScheduleChange, add_schedule, ch
 from convergence.engine.schedules.sync import sync_org
 from convergence.engine.schedules.views import ScheduleView, schedule_view
 from convergence.engine.services import Services
+from convergence.entry.cli.commands.schedule.names import local_id, remote_id
 from convergence.entry.cli.commands.schedule.view import print_schedule
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import read_pairs
@@ -50,7 +51,8 @@ def set_(
     change = _change(body)
     server = session.server(writes=True)
     if server is not None and name is None:
-        answer = server.ask("PUT", f"/scheduler/schedule/{quoted(target)}", json=body)
+        known = remote_id(server, org, target)
+        answer = server.ask("PUT", f"/scheduler/schedule/{quoted(known)}", json=body)
         print_schedule(session, answer["schedule"])
         return 0
     if server is not None:
@@ -59,7 +61,7 @@ def set_(
         return 0
 
     if name is None:
-        return _local(session, org, lambda services: change_schedule(services, org, target, change))
+        return _local(session, org, _changing(org, target, change))
     credential = given["credential"]
     return _local(
         session, org, lambda services: add_schedule(services, org, target, name, change, credential_id=credential)
@@ -109,10 +111,15 @@ def delete(session: Session, org: str, schedule_id: str) -> int:
     """
     server = session.server(writes=True)
     if server is not None:
-        answer = server.ask("DELETE", f"/scheduler/schedules/{quoted(org)}/{quoted(schedule_id)}")
+        known = remote_id(server, org, schedule_id)
+        answer = server.ask("DELETE", f"/scheduler/schedules/{quoted(org)}/{quoted(known)}")
         print_schedule(session, answer["schedule"])
         return 0
-    return _local(session, org, lambda at: edit.delete(at, org, schedule_id))
+
+    async def act(services: Services) -> Schedule:
+        return await edit.delete(services, org, await local_id(services, org, schedule_id))
+
+    return _local(session, org, act)
 
 
 @click.command("trigger", cls=Command)
@@ -130,13 +137,16 @@ def trigger(session: Session, org: str, schedule_id: str) -> int:
     async def work() -> dict[str, Any]:
         async with session.writing(f"schedule trigger {org}") as writer:
             await writer.worker.start()
-            run = await edit.trigger(writer.services, org, schedule_id)
+            await known_org(writer.services, org)
+            run = await edit.trigger(writer.services, org, await local_id(writer.services, org, schedule_id))
             ended = await writer.worker.wait(org, run.run_id)
             return {"run_id": run.run_id, "status": ended.status.value}
 
     server = session.server(writes=True)
-    body = {"schedule_id": schedule_id}
-    answer = session.go(work()) if server is None else server.ask("POST", "/scheduler/trigger", json=body)
+    if server is None:
+        answer = session.go(work())
+    else:
+        answer = server.ask("POST", "/scheduler/trigger", json={"schedule_id": remote_id(server, org, schedule_id)})
     if session.out.json:
         session.out.data(answer)
     else:
@@ -147,10 +157,18 @@ def trigger(session: Session, org: str, schedule_id: str) -> int:
 def _switch(session: Session, org: str, schedule_id: str, body: Mapping[str, Any], change: ScheduleChange) -> int:
     server = session.server(writes=True)
     if server is not None:
-        answer = server.ask("PUT", f"/scheduler/schedule/{quoted(schedule_id)}", json=body)
+        known = remote_id(server, org, schedule_id)
+        answer = server.ask("PUT", f"/scheduler/schedule/{quoted(known)}", json=body)
         print_schedule(session, answer["schedule"])
         return 0
-    return _local(session, org, lambda services: change_schedule(services, org, schedule_id, change))
+    return _local(session, org, _changing(org, schedule_id, change))
+
+
+def _changing(org: str, given: str, change: ScheduleChange) -> Act:
+    async def act(services: Services) -> Schedule:
+        return await change_schedule(services, org, await local_id(services, org, given), change)
+
+    return act
 
 
 def _local(session: Session, org: str, act: Act) -> int:

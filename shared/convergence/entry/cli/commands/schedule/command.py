@@ -10,4 +10,7 @@ from convergence.entry.cli.commands.schedule.show import list_, next_, show
 
 @click.group("schedule", commands=[list_, show, next_, set_, pause, resume, delete, trigger])
 def command() -> None:
-    """List, add, change, pause and trigger the schedules of an org."""
+    """List, add, change, pause and trigger the schedules of an org.
+
+    SCHEDULE is an id, the pipeline, the schedule's name, or PIPELINE:NAME.
+    """

@@ -10,6 +10,7 @@ import click
 
 from convergence.engine.schedules.store import require_schedule, schedules_of
 from convergence.engine.schedules.views import NextView, ScheduleView, next_firings, schedule_view
+from convergence.entry.cli.commands.schedule.names import local_id, remote_id
 from convergence.entry.cli.commands.schedule.view import print_schedule
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.server import quoted
@@ -59,7 +60,7 @@ def show(session: Session, org: str, schedule_id: str) -> int:
     if server is None:
         view = asyncio.run(_view(session, org, schedule_id))
     else:
-        view = server.get(f"/scheduler/schedules/{quoted(org)}/{quoted(schedule_id)}")
+        view = server.get(f"/scheduler/schedules/{quoted(org)}/{quoted(remote_id(server, org, schedule_id))}")
     print_schedule(session, view)
     return 0
 
@@ -79,11 +80,16 @@ def next_(session: Session, org: str, schedule_id: str, count: int) -> int:
 
     async def work() -> list[NextView]:
         with session.reading() as services:
-            return next_firings((await require_schedule(services, org, schedule_id)).schedule, count)
+            await known_org(services, org)
+            known = await local_id(services, org, schedule_id)
+            return next_firings((await require_schedule(services, org, known)).schedule, count)
 
     server = session.server()
-    path = f"/scheduler/schedules/{quoted(org)}/{quoted(schedule_id)}/next"
-    firings = asyncio.run(work()) if server is None else server.get(path, {"count": count})["firings"]
+    if server is None:
+        firings = asyncio.run(work())
+    else:
+        path = f"/scheduler/schedules/{quoted(org)}/{quoted(remote_id(server, org, schedule_id))}/next"
+        firings = server.get(path, {"count": count})["firings"]
     if session.out.json:
         session.out.data({"firings": firings})
     elif not firings:
@@ -99,7 +105,8 @@ def next_(session: Session, org: str, schedule_id: str, count: int) -> int:
 
 async def _view(session: Session, org: str, schedule_id: str) -> ScheduleView:
     with session.reading() as services:
-        schedule = (await require_schedule(services, org, schedule_id)).schedule
+        await known_org(services, org)
+        schedule = (await require_schedule(services, org, await local_id(services, org, schedule_id))).schedule
         return schedule_view(schedule, services.clock.now(), await services.orgs.get(org))
 
 
