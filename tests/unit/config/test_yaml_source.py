@@ -103,6 +103,11 @@ def test_anchors_and_merge_keys_work() -> None:
     [
         ("", "f.yml:1: the file is empty: write something into it, or remove it"),
         ("a: [1", "f.yml:2:1: close the quote or bracket that is open"),
+        ('a: "b\nc: 1\nd: "e"', "f.yml:1:4: the quote that opens here ends only at the quote on line 3"),
+        (
+            "a: [x, 'b]\nc: {sql: \"SELECT 'x'\"}",
+            "f.yml:1:8: the quote that opens here ends only at the quote on line 2",
+        ),
         ("a:\n\tb: 1", "f.yml:2:1: a tab cannot indent"),
         ("a: 1\n---\nb: 1", "f.yml:2:1: one file holds one document"),
         ("a: !!python/object:os.system x", "f.yml:1:4: the tag !!python/object:os.system is not allowed"),

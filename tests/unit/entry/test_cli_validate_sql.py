@@ -97,6 +97,36 @@ REFUSED = {
         "steps[0].transform.field_mapping.id: shop_orders has no column 'order'.",
         "Did you mean 'order_id'",
     ),
+    "a function of another dialect": (
+        select("NVL2(amount, 1, 2) AS amount"),
+        "shop/slip.yml:9: steps[0].config.query: No function is called NVL2.",
+        "Write IF(x IS NOT NULL, a, b).",
+    ),
+    "a column in double quotes": (
+        step("generic.bq_execute", """{sql: 'SELECT "order_id" FROM shop_orders'}""", TO_ORDERS),
+        'shop/slip.yml:6:14: steps[0].config.sql: "order_id" is a text in GoogleSQL',
+        "write the column without quotes, or as `order_id`",
+    ),
+    "a table in double quotes": (
+        step("generic.bq_execute", """{sql: 'SELECT order_id FROM "shop_orders"'}""", TO_ORDERS),
+        "shop/slip.yml:6:14: steps[0].config.sql: line 1, column",
+        "write it without quotes or in backticks, `shop_orders`",
+    ),
+    "upsert": (
+        select("amount", "    destination: {table: shop_orders, write_mode: upsert}\n"),
+        "steps[0].destination: write_mode merge needs key_fields",
+        "key_fields: [day, model]",
+    ),
+    "a mode with a slip": (
+        select("amount", "    destination: {table: shop_orders, write_mode: overwrit}\n"),
+        "steps[0].destination.write_mode: write_mode is not 'overwrit'.",
+        "Did you mean 'overwrite'?",
+    ),
+    "then without an outcome": (
+        step("generic.noop", "{}", "then: shop/load\n"),
+        "shop/slip.yml:7:1: then: then needs to know after what",
+        "then: {on_success: [shop/load]}",
+    ),
     "add_fields": (
         step("generic.api_extractor", API, f"{TO_ORDERS}    transform: {{add_fields: {{dya: '{{date}}'}}}}\n"),
         "steps[0].transform.add_fields.dya: shop_orders has no column 'dya'.",

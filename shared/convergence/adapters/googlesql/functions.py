@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from convergence.adapters.googlesql.elsewhere import INSTEAD
 from convergence.errors import StepFailed, did_you_mean
 
 RUNNING: Final = frozenset(
@@ -69,6 +70,7 @@ def refuse_unknown(tree: exp.Expr) -> None:
         if name in NOT_HERE:
             raise StepFailed(f"{name} cannot run here.")
         if name not in OWN:
-            raise StepFailed(f"No function is called {name}.{did_you_mean(name, RUNNING)}")
+            known = f" Write {INSTEAD[name]}." if name in INSTEAD else did_you_mean(name, RUNNING)
+            raise StepFailed(f"No function is called {name}.{known}")
         if len(function.expressions) != OWN[name]:
             raise StepFailed(f"{name} takes {OWN[name]} arguments, found {len(function.expressions)}.")

@@ -49,6 +49,16 @@ class _GoogleSql(BigQuery):
             pairs = [exp.JSONKeyValue(this=key, expression=value) for key, value in both]
             return exp.JSONObject(expressions=pairs + given[len(pairs) * 2 :])
 
+        def _parse_string_as_identifier(self) -> exp.Identifier | None:
+            """In other dialects a name may stand in quotes; in GoogleSQL that is a text."""
+            if not self._match(TokenType.STRING, advance=False):
+                return None
+            token = self._curr
+            raise StepFailed(
+                f"line {token.line}, column {token.col}: '{token.text[:40]}' in quotes is a text, and a name is "
+                f"expected here: write it without quotes or in backticks, `{token.text[:40]}`."
+            )
+
         def _parse_cast(self, strict: bool, safe: bool | None = None) -> exp.Expr:
             """CAST … FORMAT would become a parse of another dialect's format."""
             parsed = super()._parse_cast(strict, safe)

@@ -26,7 +26,7 @@ from convergence.ports.sql_reader import Bound, BoundColumn, SqlReader
 from convergence.ports.warehouse import LINEAGE_COLUMNS
 
 _LINE: Final = re.compile(r"line (\d{1,9}), column \d{1,9}: ")
-_NAMED: Final = re.compile(r"'(\w+)'")
+_NAMED: Final = re.compile(r"'(\w+)'|is called (\w+)\.")
 
 
 def check_statements(
@@ -97,7 +97,9 @@ class _Check:
             return
         known = {column.name: column for column in schema.columns}
         for given in columns:
-            if given.name not in known:
+            if given.text in known and given.name not in known:
+                yield f'"{given.text}" is a text in GoogleSQL: write the column without quotes, or as `{given.text}`'
+            elif given.name not in known:
                 yield f"the statement gives {given.name!r}, and {table} has no such column." + did_you_mean(
                     given.name, known
                 )
@@ -123,7 +125,7 @@ class _Check:
         if line is not None:
             return self._loaded.positions.problem(at, message, line=int(line[1]) - 1)
         named = _NAMED.search(message)
-        found = None if named is None else re.search(rf"\b{re.escape(named[1])}\b", text)
+        found = None if named is None else re.search(rf"\b{re.escape(named[1] or named[2])}\b", text)
         if found is None:
             return self._loaded.positions.problem(at, message)
         return self._loaded.positions.problem(at, message, line=text.count("\n", 0, found.start()))

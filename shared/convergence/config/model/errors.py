@@ -98,7 +98,7 @@ def sentence(detail: ErrorDetails, path: KeyPath) -> str:
             return f"{key} is missing"
         case "extra_forbidden":
             return f"{key!r} is not known here"
-        case "literal_error":
+        case "literal_error" | "enum":
             allowed = str(context["expected"]).replace("'", "").replace(" or ", ", ")
             near = did_you_mean(given, allowed.split(", ")) if isinstance(given, str) else f" Use one of: {allowed}."
             return f"{key} is not {_shown(given)}.{near}"

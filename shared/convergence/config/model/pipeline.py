@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from convergence.domain.plan import Trigger
 
@@ -127,6 +127,14 @@ class Then(Model):
 
     on_success: Annotated[tuple[Next, ...], Field(strict=False, max_length=20)] = ()
     on_failure: Annotated[tuple[Next, ...], Field(strict=False, max_length=20)] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_outcome(cls, value: Any) -> Any:
+        if not isinstance(value, str | list):
+            return value
+        named = value if isinstance(value, str) else next((each for each in value if isinstance(each, str)), "")
+        raise ValueError(f"then needs to know after what: then: {{on_success: [{named[:100] or 'acme/usage/daily'}]}}")
 
 
 class Pipeline(Model):

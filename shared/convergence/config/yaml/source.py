@@ -50,6 +50,8 @@ def read_yaml(content: bytes | str, file: str) -> Source:
     try:
         data = reader.document()
     except yaml.MarkedYAMLError as error:
+        if quote := reader.long_quote(error.problem_mark):
+            raise ConfigErrors([quote]) from error
         mark = error.context_mark if _open_quote(error) else error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
         line = "".join(text.split("\n")[mark.line : mark.line + 1]) if mark else ""
@@ -118,6 +120,7 @@ class _Reader:
         self._loader = loader(text)
         self._file = file
         self._nodes = self._characters = 0
+        self._latest: _Event = None
         self._anchors: dict[str, tuple[Any, int, int]] = {}
         self.marks: dict[KeyPath, Mark] = {}
         self.blocks: dict[KeyPath, int] = {}
@@ -138,7 +141,19 @@ class _Reader:
         return data
 
     def _next(self) -> _Event:
-        return self._loader.get_event()
+        self._latest = self._loader.get_event()
+        return self._latest
+
+    def long_quote(self, problem: Any) -> ConfigError | None:
+        """Return where a quote opens that took lines up to the next quote, behind which nothing can be read."""
+        latest: Any = self._latest
+        if not isinstance(self._latest, yaml.ScalarEvent) or latest.style not in {"'", '"'} or problem is None:
+            return None
+        last = latest.end_mark.line
+        if last == latest.start_mark.line or last != problem.line:
+            return None
+        message = f"the quote that opens here ends only at the quote on line {last + 1}: close it on its line"
+        return ConfigError(message, where=self._at(latest))
 
     def _stop(self, event: _Event, message: str) -> ConfigErrors:
         return ConfigErrors([ConfigError(message, where=self._at(event))])

@@ -43,7 +43,10 @@ class Target(Destination):
     def _modes(self) -> Target:
         keyed = self.mode in {WriteMode.MERGE, WriteMode.GROUPS}
         if keyed and not self.key_fields:
-            raise ValueError(f"write_mode {self.mode} needs key_fields")
+            raise ValueError(
+                f"write_mode {self.mode} needs key_fields, the columns by which rows are found again: "
+                "key_fields: [day, model]"
+            )
         if self.key_fields and not keyed:
             raise ValueError(f"key_fields go with write_mode merge or groups; {self.mode} does not compare rows")
         return self
