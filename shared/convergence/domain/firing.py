@@ -74,6 +74,31 @@ def placed(schedule: Schedule, slot: datetime | None) -> Schedule:
     return changed(schedule, slot=slot, due_at=slot + timedelta(seconds=delay))
 
 
+def due_since(schedule: Schedule) -> datetime | None:
+    """Return since when, or from when on, the next slot is due; what only waits for the end of a run is due already."""
+    if schedule.slot is None or schedule.due_at is None:
+        return None
+    jitter = timedelta(seconds=jitter_of(schedule.org, schedule.pipeline, schedule.timing.jitter_s))
+    return min(schedule.due_at, schedule.slot + jitter)
+
+
+def open_slots(instants: Instants, schedule: Schedule) -> Iterator[datetime]:
+    """Yield the next slot and those after it that are outside blackouts, ascending; nothing when it does not fire."""
+    if schedule.slot is None:
+        return
+    timing, found = schedule.timing, schedule.slot
+    while True:
+        closed = _blackout(timing.blackouts, found)
+        if closed is None:
+            yield found
+        after = max(found, schedule.decided_through or found)
+        after = after if closed is None else max(after, closed.end - timedelta(microseconds=1))
+        following = next_slot(instants, timing, after)
+        if following is None:
+            return
+        found = following
+
+
 def decide(
     instants: Instants,
     schedule: Schedule,

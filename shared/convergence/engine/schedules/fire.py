@@ -15,7 +15,7 @@ from typing import Final
 
 from convergence.config.files.retention import expires
 from convergence.domain.events import DELAY_MS, Event, run_event
-from convergence.domain.firing import Decision, decide
+from convergence.domain.firing import Decision, decide, due_since
 from convergence.domain.records import changed
 from convergence.domain.run import NO_PLAN, Run
 from convergence.domain.schedule import LastSkip, Priority, Schedule, ScheduleState, scheduled_run_id
@@ -228,10 +228,11 @@ async def _firing(
 
 
 def _delay(schedule: Schedule, decision: Decision, now: datetime) -> timedelta:
-    """Return how long ago the firing was due; its jitter is not a delay."""
-    if decision.fires is None or schedule.slot is None or schedule.due_at is None:
+    """Return how long ago the firing was due; its jitter is not a delay, but waiting for the end of a run is one."""
+    due = due_since(schedule)
+    if decision.fires is None or schedule.slot is None or due is None:
         return timedelta()
-    return max(timedelta(), now - decision.fires - (schedule.due_at - schedule.slot))
+    return max(timedelta(), now - decision.fires - (due - schedule.slot))
 
 
 async def _stopped(services: Services, stored: StoredSchedule, reason: str, now: datetime) -> _Firing:

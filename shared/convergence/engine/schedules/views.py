@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
 from typing_extensions import TypedDict  # pydantic reads them on Python 3.11 only from there
 
 from convergence.config.cron import zone
+from convergence.domain.firing import due_since, open_slots
 from convergence.domain.queue import OrgQueue
-from convergence.domain.schedule import Schedule, ScheduleState
+from convergence.domain.schedule import Schedule, ScheduleState, jitter_of
 from convergence.domain.times import from_text, to_text
 from convergence.engine.queue.enqueue import count_waiting
 from convergence.engine.queue.waiting import paused_text
@@ -86,7 +87,8 @@ class QueueView(TypedDict):
 def schedule_view(schedule: Schedule, now: datetime, org: Org) -> ScheduleView:
     """Return a schedule of `org` as its readers see it."""
     timing, skip = schedule.timing, schedule.last_skip
-    lag = 0 if schedule.due_at is None else max(0, int((now - schedule.due_at).total_seconds()))
+    due = due_since(schedule)
+    lag = 0 if due is None else max(0, int((now - due).total_seconds()))
     return {
         "schedule_id": schedule.schedule_id,
         "org_slug": schedule.org,
@@ -123,25 +125,29 @@ def _paused(schedule: Schedule, org: Org) -> str:
 
 
 def next_firings(schedule: Schedule, count: int) -> list[NextView]:
-    """Return the next `count` firings, fewer when the schedule ends before; none of one that does not fire."""
-    if schedule.slot is None or schedule.due_at is None:
-        return []
-    delay, where = schedule.due_at - schedule.slot, zone(schedule.timing.timezone)
-    later = CronInstants().after(schedule.timing, schedule.slot)
-    instants = [schedule.slot, *islice(later, min(count, NEXT_MAX) - 1)]
-    if schedule.timing.end is not None:
-        instants = [instant for instant in instants if instant <= schedule.timing.end]
+    """Return the next `count` firings outside blackouts, fewer when the schedule ends; none of one that does not fire.
+
+    One that has come already, and waits for its jitter or for the end of a run, is the first.
+    """
+    instants = list(islice(open_slots(CronInstants(), schedule), max(0, min(count, NEXT_MAX))))
+    where = zone(schedule.timing.timezone)
     offsets = [instant.astimezone(where).strftime("%z") for instant in instants]
     return [
         {
             "at": to_text(instant),
-            "starts_at": to_text(instant + delay),
+            "starts_at": to_text(_starts_at(schedule, instant)),
             "local": instant.astimezone(where).strftime("%Y-%m-%d %H:%M"),
             "utc_offset": offset,
             "offset_changes": before != offset,
         }
-        for instant, offset, before in zip(instants, offsets, [offsets[0], *offsets], strict=False)
+        for instant, offset, before in zip(instants, offsets, [*offsets[:1], *offsets], strict=False)
     ]
+
+
+def _starts_at(schedule: Schedule, instant: datetime) -> datetime:
+    if instant == schedule.slot and schedule.due_at is not None:
+        return schedule.due_at
+    return instant + timedelta(seconds=jitter_of(schedule.org, schedule.pipeline, schedule.timing.jitter_s))
 
 
 async def oldest_due(services: Services) -> datetime | None:
