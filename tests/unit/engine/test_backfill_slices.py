@@ -15,6 +15,9 @@ from convergence.engine.backfills.create import BackfillRequest, create_backfill
 from convergence.engine.backfills.feed import cancel_backfill, feed, feed_due, require_backfill
 from convergence.engine.backfills.views import backfill_view
 from convergence.engine.cancel import cancel
+from convergence.engine.replay import replay
+from convergence.errors import StepFailed
+from convergence.ports.documents import Delete
 from convergence.ports.processor import Context
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import failing, one
@@ -23,6 +26,8 @@ TAGGED = (
     "parameters: {tag: {type: string, default: a}, label: {type: string, default: 'of {date}'}, n: {type: integer},"
     " as_of: {type: date, default: TODAY}, key: {type: secret}}\n"
 )
+
+MARCH_5 = {"date": "2026-03-05", "start_date": "2026-03-05", "end_date": "2026-03-05"}
 
 
 def request(first: int = 3, last: int = 3, **more: Any) -> BackfillRequest:
@@ -113,6 +118,49 @@ def test_a_slice_waits_for_each_run_that_is_at_work_on_it_and_runs_when_one_does
         await feed_due(engine.services)
         now = (await require_backfill(engine.services, "acme", backfill.backfill_id)).backfill
         assert (now.states, now.others, list(now.window.values())) == ("r", {}, [0])
+
+    engine.run_scenario(scenario)
+
+
+@pytest.mark.parametrize(("replayed", "states"), [({}, "c"), ({"end_date": "2026-03-04"}, "c"), (MARCH_5, "r")])
+def test_a_run_that_was_replayed_for_other_days_completes_none_of_its_former(
+    engine: Engine, replayed: dict[str, str], states: str
+) -> None:
+    engine.pipeline(one())
+    engine.works["load_a"] = work = Held(StepFailed("no"))
+
+    async def scenario() -> None:
+        await engine.worker.start()
+        run = await engine.start(parameters={"date": "2026-03-03"})
+        await work.began.wait()
+        backfill = await create_backfill(engine.services, request())
+        assert backfill.others == {run.run_id: [0]}
+        work.go.set()
+        await engine.worker.wait("acme", run.run_id)
+        await replay(engine.services, "acme", run.run_id, parameters=replayed or None)
+        await engine.worker.wait("acme", run.run_id)
+        engine.bus.detach()
+        now = await feed(engine.services, backfill.backfill_id)
+        assert now is not None
+        assert (now.states, now.others, len(now.window)) == (states, {}, int(states == "r"))
+
+    engine.run_scenario(scenario)
+
+
+def test_a_slice_whose_run_is_gone_is_run_again_as_nothing_says_how_it_ended(engine: Engine) -> None:
+    engine.pipeline(one())
+    engine.bus.detach()
+
+    async def scenario() -> None:
+        backfill = await create_backfill(engine.services, request())
+        began = await feed(engine.services, backfill.backfill_id)
+        assert began is not None
+        (run_id,) = began.window
+        await engine.documents.commit([Delete(f"runs/{run_id}")])
+        now = await feed(engine.services, backfill.backfill_id)
+        assert now is not None
+        assert (now.states, list(now.window)) == ("r", [run_id])
+        assert (await engine.data(f"runs/{run_id}"))["status"] == "queued"
 
     engine.run_scenario(scenario)
 

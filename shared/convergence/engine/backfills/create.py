@@ -67,12 +67,9 @@ async def plan_backfill(services: Services, request: BackfillRequest) -> Backfil
     loaded = services.catalog.get(request.pipeline)
     check_kept(loaded, request.parameters, "a backfill")
     slices = list(slices_of(request.start, request.end, request.step))
-    first = {**request.parameters, **dates_of(slices[0])}
-    prepared = await prepare(
-        services,
-        RunRequest(org=request.org, pipeline=request.pipeline, parameters=first, credential_id=request.credential_id),
+    asked = await asked_for(
+        services, request.org, request.pipeline, request.parameters, request.credential_id, slices[0]
     )
-    asked = Asked(loaded, request.parameters, request.credential_id, prepared.run)
     found = await look_up(services, asked, slices)
     states = [_state(each, request.mode) for each in found]
     others: dict[str, list[int]] = {}
@@ -83,7 +80,7 @@ async def plan_backfill(services: Services, request: BackfillRequest) -> Backfil
     backfill = Backfill(
         backfill_id=services.ids.new("bf"),
         org=request.org,
-        pipeline=prepared.run.pipeline,
+        pipeline=asked.run.pipeline,
         start=request.start.isoformat(),
         end=request.end.isoformat(),
         step=request.step,
@@ -101,6 +98,17 @@ async def plan_backfill(services: Services, request: BackfillRequest) -> Backfil
         token=services.ids.new("t"),
     )
     return BackfillPlan(backfill, found)
+
+
+async def asked_for(
+    services: Services, org: str, pipeline: str, parameters: Mapping[str, Any], credential_id: str, of: Slice
+) -> Asked:
+    """Return what a run for one of the slices asks for. Raises what `prepare` raises."""
+    request = RunRequest(
+        org=org, pipeline=pipeline, parameters={**parameters, **dates_of(of)}, credential_id=credential_id
+    )
+    prepared = await prepare(services, request)
+    return Asked(services.catalog.get(pipeline), parameters, credential_id, prepared.run)
 
 
 async def create_backfill(services: Services, request: BackfillRequest) -> Backfill:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Final
 
 from convergence.domain.backfill import Backfill, SliceState
 from convergence.domain.records import changed
+from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
+from convergence.engine.backfills.create import asked_for
+from convergence.engine.backfills.look_up import look_up
 from convergence.engine.services import Services
+from convergence.errors import ConvergenceError
 
 _ENDED: Final = {
     RunStatus.COMPLETED: SliceState.DONE,
@@ -18,33 +22,55 @@ _ENDED: Final = {
 
 
 async def without_ended(services: Services, backfill: Backfill) -> Backfill:
-    """Return the backfill with the states of the runs that have ended; one that is gone counts as ended."""
+    """Return the backfill with the states of the runs that have ended.
+
+    What a run that is gone came to is not known, so its slice is open again.
+    """
     names = [*backfill.window, *backfill.others]
     if not names:
         return backfill
     documents = await services.documents.get_many([f"runs/{name}" for name in names])
-    ended = {
-        name: None if document is None else RunStatus(document.data["status"])
+    runs = {
+        name: None if document is None else Run.from_data(document.data)
         for name, document in zip(names, documents, strict=True)
-        if document is None or RunStatus(document.data["status"]) in _ENDED
     }
-    return _without_others(_without_own(backfill, ended), ended)
+    ended = {name: None if run is None else run.status for name, run in runs.items() if run is None or run.terminal}
+    edited = [run for name in backfill.others if (run := runs[name]) and run.former and name in ended]
+    lost = {index for run in edited for index in await _lost(services, backfill, run)}
+    return _without_others(_without_own(backfill, ended), ended, lost)
+
+
+async def _lost(services: Services, backfill: Backfill, edited: Run) -> list[int]:
+    """Return the slices that a run has left undone, since a replay may have given it other days meanwhile."""
+    slices, lost = backfill.slices(), []
+    for index in backfill.others[edited.run_id]:
+        try:
+            asked = await asked_for(
+                services, backfill.org, backfill.pipeline, backfill.parameters, backfill.credential_id, slices[index]
+            )
+            (found,) = await look_up(services, asked, [slices[index]])
+        except ConvergenceError:  # its pipeline is gone or wrong: the slice's own run says so
+            lost.append(index)
+        else:
+            lost += [] if found.state in ("complete", "active") else [index]
+    return lost
 
 
 def _without_own(backfill: Backfill, ended: Mapping[str, RunStatus | None]) -> Backfill:
     window = {name: index for name, index in backfill.window.items() if name not in ended}
     states = {
-        index: SliceState.DONE if (status := ended[name]) is None else _ENDED[status]
+        index: SliceState.OPEN if (status := ended[name]) is None else _ENDED[status]
         for name, index in backfill.window.items()
         if name in ended
     }
     return changed(backfill, states=backfill.with_states(states), window=window)
 
 
-def _without_others(backfill: Backfill, ended: Mapping[str, RunStatus | None]) -> Backfill:
+def _without_others(backfill: Backfill, ended: Mapping[str, RunStatus | None], lost: Set[int]) -> Backfill:
     """A slice that others were at work on is complete when all of them completed; else it gets a run of its own."""
     over = {name: indexes for name, indexes in backfill.others.items() if name in ended}
     again = {index for name, indexes in over.items() if ended[name] is not RunStatus.COMPLETED for index in indexes}
+    again |= lost
     left = {
         name: kept
         for name, indexes in backfill.others.items()

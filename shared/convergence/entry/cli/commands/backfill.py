@@ -190,4 +190,5 @@ def show(session: Session, view: BackfillView, failed: Sequence[RunSummary] = ()
 
 def exit_code(view: BackfillView) -> int:
     """Return 1 for a backfill that did not do all that it was to do."""
-    return 1 if view["counts"]["failed"] or view["status"] == "stopped" else 0
+    counts = view["counts"]
+    return 1 if counts["failed"] or counts["cancelled"] or view["status"] == "stopped" else 0
