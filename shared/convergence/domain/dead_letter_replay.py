@@ -13,9 +13,12 @@ from convergence.domain.times import to_text
 
 WINDOW_MAX: Final = 50  # replays under way
 PER_MINUTE_MAX: Final = 600
+FAILURES_MAX: Final = 1_000  # after which one stops; a resumed one counts anew
+REFUSED_MAX: Final = 2_000  # names that one document remembers; above, it cannot be resumed
 _PLAIN: Final = (
     *("replay_id", "org", "pipeline", "step_id", "code", "parameters", "latest", "operator", "created_by"),
-    *("per_minute", "failures_max", "total", "status", "reason", "first_passed", "cursor", "exhausted", "passed_over"),
+    *("per_minute", "failures_max", "total", "status", "reason", "waits_for", "first_passed"),
+    *("cursor", "exhausted", "passed_over"),
     *("completed", "failed", "refused", "tokens", "token"),
 )
 
@@ -69,6 +72,7 @@ class DeadLetterReplay:
     total: int = 0  # runs, as counted at the request
     status: ReplayStatus = ReplayStatus.RUNNING
     reason: str = ""
+    waits_for: str = ""  # of orgs without room in the last round: which limit, and when it opens
     first_passed: bool = False
     window: Mapping[str, Pending] = field(default_factory=dict)
     cursor: str | None = None
@@ -77,7 +81,7 @@ class DeadLetterReplay:
     completed: int = 0
     failed: int = 0
     refused: int = 0
-    refused_ids: tuple[str, ...] = ()  # at most `failures_max` and a window
+    refused_ids: tuple[str, ...] = ()  # at most REFUSED_MAX, FAILURES_MAX and a window
     tokens: float = 1.0  # replays that may start as of `tokens_at`
     tokens_at: datetime | None = None
     next_check_at: datetime | None = None

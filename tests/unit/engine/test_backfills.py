@@ -181,6 +181,7 @@ def test_a_lost_hint_is_made_up_for_by_the_next_check(engine: Engine) -> None:
         ({"start": date(2020, 1, 1)}, "are more than 1,100"),
         ({"start": date(2026, 3, 1)}, "is after the last day"),
         ({"concurrency": 21}, "from 1 to 20"),
+        ({"failures_max": 1_101}, "failures_max is a number from 1 to 1,100, not 1,101"),
         ({"parameters": {"start_date": "2026-01-01"}}, "leave it out"),
         ({"parameters": {"nope": 1}}, "no parameter is called"),
         ({"start": date(1, 1, 1), "end": date(1, 1, 2)}, "of the years 1970 to 2999"),

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from convergence.domain.dead_letter import DeadLetterState
-from convergence.domain.dead_letter_replay import DeadLetterReplay, ReplayStatus
+from convergence.domain.dead_letter_replay import FAILURES_MAX, REFUSED_MAX, DeadLetterReplay, ReplayStatus
 from convergence.domain.run import Run
 from convergence.engine.dead_letters import replays
 from convergence.engine.dead_letters.feed_replays import feed_replays, feed_replays_due
 from convergence.engine.dead_letters.find import Filter, count_causes, find
 from convergence.engine.dead_letters.replays import ReplaysRequest
 from convergence.engine.store import read_run
-from convergence.engine.views.dead_letter_replays import plan_view
+from convergence.engine.views.dead_letter_replays import plan_view, replay_view
 from convergence.errors import InvalidInput, NotFound, QuotaExceeded, StepFailed
 from convergence.ports.documents import Patch, Replace
 from convergence.ports.processor import Context
@@ -217,11 +217,61 @@ def test_an_org_whose_only_slot_is_taken_holds_up_no_other(engine: Engine, sourc
         going = (await replays.require_replay(engine.services, None, made.replay_id)).replay
         assert (going.completed, going.refused) == (5 - (latest_of == "small"), 0), "all of the other org"
         assert not going.over, "what had no room is not forgotten"
+        limit = "small: Concurrent pipeline limit (1) reached; wait for a run to end."
+        assert replay_view(going)["waits_for"] == limit
         source.held = ""
         await engine.worker.wait("small", long.run_id)
         done = await to_its_end(engine, made, rounds=200)
         assert (done.status, done.completed, done.failed, done.refused) == (ReplayStatus.DONE, 65, 0, 0)
         assert await epoch(engine, last) == 1
+        assert replay_view(done)["waits_for"] is None
+
+    engine.run_scenario(scenario)
+
+
+def test_a_replay_of_one_org_says_what_it_waits_for_and_keeps_its_place(engine: Engine, source: Source) -> None:
+    async def scenario() -> None:
+        await engine.org("small", concurrent=1)
+        await outage(engine, 2, "small")
+        source.held = "small"
+        long = await engine.start(org="small", idempotency_key="long")
+        source.away = False
+        made = await replays.create(engine.services, request(org="small"))
+        for _ in range(3):
+            now = await feed_replays(engine.services, made.replay_id)
+            assert now is not None
+            assert (len(now.window), now.waits_for[:36]) == (1, "small: Concurrent pipeline limit (1)")
+            await engine.clock.sleep(16)
+        source.held = ""
+        await engine.worker.wait("small", long.run_id)
+        done = await to_its_end(engine, made)
+        assert (done.completed, done.waits_for) == (2, "")
+
+    engine.run_scenario(scenario)
+
+
+@pytest.mark.parametrize("failures_max", [0, FAILURES_MAX + 1])
+def test_the_failures_that_may_be_are_bounded(engine: Engine, source: Source, failures_max: int) -> None:
+    async def scenario() -> None:
+        with pytest.raises(InvalidInput, match="failures_max is a number from 1 to 1,000, not"):
+            await replays.plan(engine.services, request(failures_max=failures_max))
+
+    engine.run_scenario(scenario)
+
+
+def test_a_replay_that_was_refused_too_often_is_not_resumed(engine: Engine, source: Source) -> None:
+    async def scenario() -> None:
+        await outage(engine, 1)
+        made = await replays.create(engine.services, request())
+        for count, refused in ((REFUSED_MAX, False), (REFUSED_MAX + 1, True)):
+            names = [f"letter_{number}" for number in range(count)]
+            stopped = {("status",): ReplayStatus.STOPPED.value, ("refused_ids",): names, ("refused",): count}
+            await engine.documents.commit([Patch(made.path, stopped)])
+            if refused:
+                with pytest.raises(InvalidInput, match="was refused more than 2,000 runs"):
+                    await replays.resume(engine.services, "acme", made.replay_id)
+            else:
+                assert (await replays.resume(engine.services, "acme", made.replay_id)).failures_max == 10 + count
 
     engine.run_scenario(scenario)
 

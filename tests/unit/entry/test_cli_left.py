@@ -15,6 +15,7 @@ from convergence.engine.backfills.create import BackfillRequest, create_backfill
 from convergence.engine.dead_letters import replays
 from convergence.engine.dead_letters.find import Filter
 from convergence.engine.services import Services
+from convergence.ports.documents import Patch
 from tests.unit.entry.conftest import GOOD_FILE, Cli
 
 CHAIN = """
@@ -125,3 +126,70 @@ def test_a_run_that_a_pause_holds_is_left_to_resume_and_the_answer_says_so(chain
     chained("pipeline", "resume", "acme", "shop/child")
     resumed = chained("resume", "--json")
     assert [run["status"] for run in resumed.data["runs"]] == ["completed"] * 2
+
+
+def test_a_backfill_that_only_a_limit_or_a_pause_holds_says_so_and_is_left_to_resume(cli: Cli) -> None:
+    cli("org", "create", "acme", "--daily", "2")
+    answer = cli("backfill", "acme", "example/hello", "--from", "2026-03-01", "--to", "2026-03-03")
+    assert answer.code == 1
+    assert answer.err.count("waits for Daily pipeline limit (2) reached; it opens at 00:00 UTC.") == 1, answer.err
+    assert "running: 1 running, 2 done" in answer.out
+    assert "later:  convergence backfills resume acme bf_" in answer.out
+    (left_one,) = cli("backfills", "list", "acme", "--json").data["backfills"]
+    assert left_one["status"] == "running"
+    assert cli("resume").code == 1, "it waits still"
+    cli("backfills", "cancel", "acme", left_one["backfill_id"])
+    cli("org", "create", "calm")
+    cli("pipeline", "pause", "calm", "example/hello", "--reason", "restated")
+    held = cli("backfill", "calm", "example/hello", "--from", "2026-03-01", "--to", "2026-03-02", "--json")
+    assert (held.code, held.data["status"], held.data["counts"]["running"]) == (1, "running", 1)
+    cli("pipeline", "resume", "calm", "example/hello")
+    resumed = cli("backfills", "resume", "calm", held.data["backfill_id"])
+    assert (resumed.code, "done: 2 done" in resumed.out) == (0, True), resumed.err
+
+
+@pytest.mark.parametrize("org", ["acme", "_all"])
+def test_a_replay_of_orgs_without_room_says_what_it_waits_for_and_is_left_to_resume(
+    cli: Cli, tmp_path: Path, org: str
+) -> None:
+    cli("org", "create", "acme", "--concurrent", "1")
+    for _ in range(2):
+        cli("run", "acme", "shop/load")
+    path = "orgs/acme/usage/current"
+    later = "2100-01-01T00:00:00.000000Z"
+    left(tmp_path, lambda services: services.documents.commit([Patch(path, {("active", "run_elsewhere"): later})]))
+    words = ("replay-all", org, "--pipeline", "shop/load", "--parameter", GOOD_FILE, "--per-minute", "600")
+    answer = cli("dead-letters", *words)
+    assert answer.code == 1
+    assert answer.err.count("waits for acme: Concurrent pipeline limit (1) reached") == 1, answer.err
+    assert "running (waits for acme: Concurrent pipeline limit (1) reached" in answer.out
+    replay_id = answer.out.split()[0]
+    assert f"later:  convergence dead-letters resume {org} {replay_id}" in answer.out
+    waiting = cli("resume", "--json")
+    assert (waiting.code, waiting.err) == (1, "")
+    assert waiting.data["replays"][0]["waits_for"].startswith("acme: Concurrent pipeline limit (1)")
+    left(tmp_path, lambda services: services.documents.commit([Patch(path, unset=(("active", "run_elsewhere"),))]))
+    resumed = cli("dead-letters", "resume", org, replay_id)
+    assert (resumed.code, "done: 2 of 2 completed" in resumed.out) == (0, True), resumed.err
+
+
+def test_a_replay_waits_for_the_run_that_has_the_only_place_and_says_which(cli: Cli) -> None:
+    cli("org", "create", "acme", "--concurrent", "1")
+    for _ in range(2):
+        cli("run", "acme", "shop/load")
+    assert cli("run", "acme", "example/hello", "--no-wait").code == 0
+    words = ("replay-all", "_all", "--pipeline", "shop/load", "--parameter", GOOD_FILE, "--per-minute", "600")
+    answer = cli("dead-letters", *words)
+    assert (answer.code, "done: 2 of 2 completed" in answer.out) == (0, True), answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "limit"),
+    [
+        (("dead-letters", "replay-all", "acme", "--failures-max", "1001"), "1<=x<=1000"),
+        (("backfill", "acme", "example/hello", "--from", "TODAY-3", "--failures-max", "1101"), "1<=x<=1100"),
+    ],
+)
+def test_more_failures_than_may_be_are_refused_with_the_limit(acme: Cli, words: tuple[str, ...], limit: str) -> None:
+    answer = acme(*words)
+    assert (answer.code, limit in answer.err) == (2, True), answer.err

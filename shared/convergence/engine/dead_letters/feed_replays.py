@@ -7,7 +7,7 @@ repeated, and after an acknowledged pause no further round begins.
 from __future__ import annotations
 
 import logging
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final, NamedTuple
@@ -42,6 +42,7 @@ _LOOK_AGAIN_S: Final = 15
 _PAGE: Final = 20
 _REASON_MAX: Final = 500
 _ATTEMPTS: Final = 3
+_NAMED_MAX: Final = 5  # orgs without room, of those that it waits for
 _FULL_MAX: Final = 20  # orgs without room that a round finds, one commit each
 _LOOKED_AT_MAX: Final = 500  # dead letters that a round looks at
 
@@ -80,12 +81,12 @@ async def feed_replays(services: Services, replay_id: str) -> DeadLetterReplay |
 
 async def _round(services: Services, stored: StoredReplay) -> DeadLetterReplay:
     counted = await _count_ended(services, stored.replay)
-    replay, version, full = _judged(counted), stored.version, set[str]()
+    replay, version, full = _judged(counted), stored.version, dict[str, str]()
     for _ in range(_FULL_MAX):
         after = await _taken(services, replay, version, full)
         if after.replay.status is not ReplayStatus.RUNNING:
             return after.replay
-        begun, without_room = await _start(services, after)
+        begun, without_room = await _start(services, after, full)
         if not without_room:
             return begun.replay
         full |= without_room
@@ -93,9 +94,12 @@ async def _round(services: Services, stored: StoredReplay) -> DeadLetterReplay:
     return replay
 
 
-async def _taken(services: Services, replay: DeadLetterReplay, version: int, full: Set[str]) -> StoredReplay:
-    """Store the replay with the next dead letters in its window, and when it is looked at again."""
-    after = await _take(services, replay, full)
+async def _taken(services: Services, replay: DeadLetterReplay, version: int, full: Mapping[str, str]) -> StoredReplay:
+    """Store the replay with the next dead letters in its window, and when it is looked at again.
+
+    `full` are the orgs without room, and why.
+    """
+    after = changed(await _take(services, replay, full.keys()), waits_for=_waits_for(full))
     looks = after.status is ReplayStatus.RUNNING or bool(after.window)
     now = services.clock.now()
     after = changed(
@@ -184,34 +188,35 @@ async def _take(services: Services, replay: DeadLetterReplay, full: Set[str]) ->
     return changed(more, status=status, tokens=tokens - used, tokens_at=now)
 
 
-async def _start(services: Services, stored: StoredReplay) -> tuple[StoredReplay, set[str]]:
-    """Replay the runs of the window that are not yet; return the orgs that had no room for one.
+async def _start(
+    services: Services, stored: StoredReplay, before: Mapping[str, str]
+) -> tuple[StoredReplay, dict[str, str]]:
+    """Replay the runs of the window that are not yet; return the orgs that had no room for one, and why.
 
     Theirs leave the window again where other orgs wait as well; what else cannot begin now stays for the next round.
     """
     replay, problem = stored.replay, ""
-    window, refused, full = dict(replay.window), list[str](), set[str]()
+    window, refused, full = dict(replay.window), list[str](), dict[str, str]()
     for letter_id, pending in replay.window.items():
         run = await services.documents.get(f"runs/{pending.run_id}")
         if run is not None and run.data["epoch"] > pending.epoch:
             continue
         try:
-            if pending.org not in full:
+            if replay.org or pending.org not in full:
                 await _replay_one(services, replay, letter_id, pending)
-        except QuotaExceeded:
-            if not replay.org:
-                full.add(pending.org)
+        except QuotaExceeded as error:
+            full[pending.org] = str(error)
         except (RateLimited, Transient, Conflict):
             continue
         except ConvergenceError as error:
             problem = f"run {pending.run_id}: {error}"[:_REASON_MAX]
             window.pop(letter_id)
             refused.append(letter_id)
-        if pending.org in full:
+        if pending.org in full and not replay.org:
             window.pop(letter_id)
     back = len(replay.window) - len(window) - len(refused)
-    if not back and not refused:
-        return stored, full
+    if not back and not refused and not full:
+        return stored, {}
     after = changed(
         replay,
         window=window,
@@ -219,6 +224,7 @@ async def _start(services: Services, stored: StoredReplay) -> tuple[StoredReplay
         refused_ids=(*replay.refused_ids, *refused),
         passed_over=replay.passed_over or bool(back),
         tokens=replay.tokens + back,
+        waits_for=_waits_for({**before, **full}),
         token=services.ids.new("t"),
     )
     after = _judged(_Counted(after, problem)) if refused else after
@@ -226,7 +232,14 @@ async def _start(services: Services, stored: StoredReplay) -> tuple[StoredReplay
         expire_at = await expiry(services, "requests", after.org, services.clock.now())
         after = changed(after, next_check_at=None, expire_at=expire_at)
     (version,) = await commit(services.documents, [Replace(after.path, stored.version, after.to_data())], after.token)
-    return StoredReplay(after, version), set() if after.status is not ReplayStatus.RUNNING else full
+    return StoredReplay(after, version), {} if replay.org or after.status is not ReplayStatus.RUNNING else full
+
+
+def _waits_for(full: Mapping[str, str]) -> str:
+    """Return what orgs without room wait for, as one text."""
+    named = [f"{org}: {why}" for org, why in sorted(full.items())[:_NAMED_MAX]]
+    more = len(full) - len(named)
+    return " ".join([*named, f"{more:,} more orgs have no room either."] if more else named)[:_REASON_MAX]
 
 
 async def _replay_one(services: Services, replay: DeadLetterReplay, letter_id: str, pending: Pending) -> None:

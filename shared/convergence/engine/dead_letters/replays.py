@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from convergence.domain.dead_letter import DeadLetterState
-from convergence.domain.dead_letter_replay import PER_MINUTE_MAX, DeadLetterReplay, ReplayStatus
+from convergence.domain.dead_letter_replay import (
+    FAILURES_MAX,
+    PER_MINUTE_MAX,
+    REFUSED_MAX,
+    DeadLetterReplay,
+    ReplayStatus,
+)
 from convergence.domain.records import changed
 from convergence.engine.dead_letters.find import Filter
 from convergence.engine.dead_letters.plan_replays import ReplaysPlan, plan_replays
@@ -52,8 +58,8 @@ async def plan(services: Services, request: ReplaysRequest) -> ReplaysPlan:
     """
     if not 1 <= request.per_minute <= PER_MINUTE_MAX:
         raise InvalidInput(f"per_minute is a number from 1 to {PER_MINUTE_MAX}, not {request.per_minute}")
-    if request.failures_max < 1:
-        raise InvalidInput("failures_max is at least 1")
+    if not 1 <= request.failures_max <= FAILURES_MAX:
+        raise InvalidInput(f"failures_max is a number from 1 to {FAILURES_MAX:,}, not {request.failures_max:,}")
     if request.parameters and request.wanted.pipeline is None:
         raise InvalidInput("edited parameters need the pipeline that they belong to: name it in the filter")
     if request.parameters and request.wanted.pipeline is not None:
@@ -157,13 +163,24 @@ async def pause(services: Services, org: str | None, replay_id: str) -> DeadLett
 
 
 async def resume(services: Services, org: str | None, replay_id: str) -> DeadLetterReplay:
-    """Go on: a stopped one begins with a single replay again and counts failures anew."""
+    """Go on: a stopped one begins with a single replay again and counts failures anew.
+
+    Raises:
+        NotFound: there is none.
+        InvalidInput: it is neither paused nor stopped, or so many were refused that it remembers no more.
+        QuotaExceeded: as `create`.
+    """
     stored = await require_replay(services, org, replay_id)
     await _check_running(services, stored.replay.org)
 
     def edit(each: DeadLetterReplay) -> DeadLetterReplay:
         if each.status not in (ReplayStatus.PAUSED, ReplayStatus.STOPPED):
             raise InvalidInput(f"replay {replay_id} is {each.status}; only a paused or stopped one can go on")
+        if len(each.refused_ids) > REFUSED_MAX:
+            raise InvalidInput(
+                f"replay {replay_id} was refused more than {REFUSED_MAX:,} runs: discard what cannot be replayed, and "
+                "begin another one"
+            )
         stopped = each.status is ReplayStatus.STOPPED
         more = each.failed + each.refused if stopped else 0
         return changed(

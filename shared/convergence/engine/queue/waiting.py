@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -15,7 +16,8 @@ from convergence.domain.status import RunStatus
 from convergence.domain.transitions import appended
 from convergence.engine.queue.reservation import caps_of, free_places, pool_of
 from convergence.engine.services import Services
-from convergence.errors import Conflict
+from convergence.engine.store import budget_path, read_usage
+from convergence.errors import Conflict, QuotaExceeded
 from convergence.ports.documents import Create, Patch
 
 LOOK_AGAIN_S: Final = 60
@@ -54,6 +56,20 @@ async def reason_to_wait(services: Services, run: Run) -> str:
     free = await free_places(services, caps_of(services, run.provider, run.credential_id))
     full = [name for name, places in free.items() if not places]
     return f"a free place in {', '.join(full)}" if full else "its turn in the queue"
+
+
+async def held_back(services: Services, run: Run) -> bool:
+    """Tell whether a queued run waits for the end of a pause, or of its org's day or month: no run's end lets it in."""
+    org = await services.orgs.get(run.org)
+    if run.pipeline in org.paused_pipelines:
+        return True
+    usage, _ = await read_usage(services, budget_path(run))
+    now = services.clock.now()
+    try:
+        replace(usage, active={}).reserve(run.run_id, org.limits, now=now, until=now, counted=True, token="")
+    except QuotaExceeded:
+        return True
+    return False
 
 
 def paused_text(pipeline: str, reason: str) -> str:

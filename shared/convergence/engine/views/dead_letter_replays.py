@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict  # pydantic reads them on Python 3.11 only from there
 
-from convergence.domain.dead_letter_replay import DeadLetterReplay
+from convergence.domain.dead_letter_replay import DeadLetterReplay, ReplayStatus
 from convergence.domain.times import to_text
 from convergence.domain.wording import counted
 from convergence.engine.dead_letters.plan_replays import ReplaysPlan
@@ -29,7 +29,8 @@ class ReplaysPlanView(TypedDict):
 class ReplayView(TypedDict):
     """A replay of many dead letters and how far it is. `first_passed`: the one that goes ahead has completed.
 
-    `waiting`: taken up and not ended yet; `failed` again; `refused`: could not be replayed.
+    `waiting`: taken up and not ended yet; `failed` again; `refused`: could not be replayed; `waits_for`: the limits of
+    orgs without room, null when there are none.
     """
 
     replay_id: str
@@ -39,6 +40,7 @@ class ReplayView(TypedDict):
     code: str | None
     status: str
     reason: str
+    waits_for: str | None
     total: int
     completed: int
     failed: int
@@ -80,6 +82,7 @@ def replay_view(replay: DeadLetterReplay) -> ReplayView:
         "code": replay.code,
         "status": replay.status.value,
         "reason": replay.reason,
+        "waits_for": replay.waits_for or None if replay.status is ReplayStatus.RUNNING else None,
         "total": replay.total,
         "completed": replay.completed,
         "failed": replay.failed,

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
+from convergence.domain.times import to_text
 from convergence.engine.services import Services
 from convergence.engine.tick import admit_due
 from convergence.engine.views import runs as views
@@ -17,9 +18,12 @@ from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.layout import room
 from convergence.entry.cli.output import Output, cell, failure, first_line, outcome, plain_terminal, seconds, status
 from convergence.entry.cli.rows import Rows
+from convergence.ports.documents import Where
 
 _SHOWN_APART: Final = frozenset({"date", "start_date", "end_date", "credential_id"})
 TICK_S: Final = 0.1
+_UNDER_WAY_MAX: Final = 50
+_WAIT_S: Final = 60.0
 _LOOKS: Final = 20  # at runs that are all queued
 REST: Final = 9  # a look may take a tenth of the time, so wide runs are looked at less often
 
@@ -108,6 +112,44 @@ async def follow(writer: Writer, runs: Sequence[Run], show: Display) -> list[Run
         return ended + await stored_runs(writer.services, left)
     finally:
         show.close()
+
+
+async def under_way(services: Services) -> list[Run]:
+    """Return runs that are at work in this data directory, so in this process; their ends make room for others."""
+    where = [Where("status", "==", RunStatus.RUNNING.value)]
+    page = await services.documents.query("runs", where=where, limit=_UNDER_WAY_MAX)
+    return [Run.from_data(document.data) for document in page.documents]
+
+
+async def wait_for_one(writer: Writer, runs: Sequence[Run]) -> None:
+    """Wait until one of the runs has ended, or a minute. Raises `Transient` as the worker's `wait` does."""
+    waiting = [asyncio.ensure_future(writer.worker.wait(run.org, run.run_id, timeout_s=_WAIT_S)) for run in runs]
+    try:
+        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for each in done:
+            each.result()
+    finally:
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+class Waits:
+    """Says on stderr what is waited for, each reason once."""
+
+    def __init__(self, out: Output) -> None:
+        """Say nothing yet."""
+        self._out, self._said = out, set[str]()
+
+    def say(self, subject: str, reason: str, runs: Sequence[Run]) -> None:
+        """Say that `subject` waits, and which runs are under way, whose ends make room."""
+        if reason in self._said or self._out.json:
+            return
+        self._said.add(reason)
+        until = [f"{run.run_id} of {run.org}, until {to_text(run.deadline_at)[:16]}Z at the latest" for run in runs[:3]]
+        more = f", and {len(runs) - 3:,} more" if len(runs) > 3 else ""
+        at_work = f" Under way: {'; '.join(until)}{more}. Ctrl-C leaves the rest to: convergence resume" if runs else ""
+        self._out.note(f"{subject} waits for {reason}{at_work}")
 
 
 async def stored_runs(services: Services, run_ids: Sequence[str]) -> list[Run]:

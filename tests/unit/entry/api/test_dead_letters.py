@@ -187,6 +187,8 @@ def test_many_are_replayed_after_a_dry_run(run_scenario: RunScenario) -> None:
         assert (planned.status_code, planned.json()["text"]) == (200, "3 runs, 3 steps, 3 slices")
         unknown = await api.ask("POST", path, org="acme", json={"code": "nope"})
         assert (unknown.status_code, "no open dead letter" in unknown.text) == (422, True)
+        unbounded = await api.ask("POST", path, org="acme", json={**asked, "failures_max": 1_001})
+        assert (unbounded.status_code, "less than or equal to 1000" in unbounded.text) == (422, True), unbounded.text
         assert (await api.ask("POST", "/dead-letters/_all/replays", org="acme", json=asked)).status_code == 403
         made = (await api.ask("POST", path, org="acme", json=asked)).json()
         assert (made["status"], made["total"], len(made["waiting"])) == ("running", 3, 1)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from convergence.domain.backfill import CONCURRENCY_MAX, Mode, Step
+from convergence.domain.backfill import CONCURRENCY_MAX, SLICES_MAX, Mode, Step
 from convergence.engine.backfills.create import BackfillRequest, create_backfill, plan_backfill
 from convergence.engine.backfills.feed import backfills_of, cancel_backfill, feed, pause, require_backfill, resume
 from convergence.engine.backfills.views import BackfillView, PlanOfBackfill, backfill_view, plan_of_backfill
@@ -44,7 +44,7 @@ class BackfillBody(Asked):
     mode: Literal["missing", "failed", "all"] = "missing"
     order: Literal["newest", "oldest"] = "newest"
     concurrency: int = Field(default=1, ge=1, le=CONCURRENCY_MAX)
-    failures_max: int = Field(default=10, ge=1, le=1_100)
+    failures_max: int = Field(default=10, ge=1, le=SLICES_MAX)
     credential_id: str = Field(default="", max_length=200)
     parameters: dict[str, Any] = Field(default_factory=dict)
     force: Force = False

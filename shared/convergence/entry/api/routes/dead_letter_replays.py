@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from convergence.domain.dead_letter_replay import PER_MINUTE_MAX
+from convergence.domain.dead_letter_replay import FAILURES_MAX, PER_MINUTE_MAX
 from convergence.engine.check_days import check_days
 from convergence.engine.dead_letters import replays
 from convergence.engine.dead_letters.feed_replays import feed_replays
@@ -38,7 +38,7 @@ class ReplaysBody(FilterBody):
     latest: bool = False
     force: Force = False
     per_minute: int = Field(default=30, ge=1, le=PER_MINUTE_MAX)
-    failures_max: int = Field(default=10, ge=1, le=1_000_000)
+    failures_max: int = Field(default=10, ge=1, le=FAILURES_MAX)
 
 
 @router.post(

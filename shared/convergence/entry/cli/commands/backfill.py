@@ -12,16 +12,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from convergence.config.parameters.dates import parse_date
-from convergence.domain.backfill import CONCURRENCY_MAX, Backfill, Mode, Step
+from convergence.domain.backfill import CONCURRENCY_MAX, SLICES_MAX, Backfill, Mode, Step
+from convergence.domain.status import RunStatus
 from convergence.engine.backfills.create import BackfillRequest, create_backfill, plan_backfill
 from convergence.engine.backfills.feed import feed, require_backfill
 from convergence.engine.backfills.views import BackfillView, PlanOfBackfill, backfill_view, plan_of_backfill
 from convergence.engine.check_days import check_days
+from convergence.engine.queue.waiting import held_back, reason_to_wait
 from convergence.engine.services import Services
 from convergence.engine.tick import admit_due
 from convergence.engine.views.models import RunSummary
 from convergence.engine.views.runs import summary
-from convergence.entry.cli.follow import Silent, follow, stored_runs
+from convergence.entry.cli.follow import TICK_S, Silent, Waits, follow, stored_runs, under_way, wait_for_one
 from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import failure, plain_terminal
@@ -55,7 +57,9 @@ _COLUMNS = (
 )
 @click.option("--order", type=click.Choice(["newest", "oldest"]), default="newest", show_default=True)
 @click.option("--concurrency", type=click.IntRange(1, CONCURRENCY_MAX), default=1, show_default=True)
-@click.option("--failures-max", type=click.IntRange(1), default=10, show_default=True, help="Stop after so many.")
+@click.option(
+    "--failures-max", type=click.IntRange(1, SLICES_MAX), default=10, show_default=True, help="Stop after so many."
+)
 @click.option("--credential-id", default="", help="The credential of the runs.")
 @click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Repeatable.")
 @force_option
@@ -95,15 +99,16 @@ async def _local(session: Session, org: str, pipeline: str, given: dict[str, Any
 async def to_its_end(session: Session, writer: Writer, backfill: Backfill) -> int:
     """Run here what is left of a backfill, as no server does it; show how it ended and return the exit code."""
     await writer.worker.start()
-    return show(session, *await go_on(session, writer, backfill))
+    return show_end(session, *await go_on(session, writer, backfill))
 
 
 async def go_on(session: Session, writer: Writer, backfill: Backfill) -> tuple[BackfillView, list[RunSummary]]:
     """Let a worker that has started do what is left of a backfill; return how it ended, and its runs that failed.
 
-    Its last runs and what is chained to them end, too, before the process may.
+    Its last runs and what is chained to them end, too, before the process may. It is left running where all that it
+    waits for is the end of a pause, or of the org's day or month.
     """
-    services, org = writer.services, backfill.org
+    services, org, waits = writer.services, backfill.org, Waits(session.out)
     seen: dict[str, None] = dict.fromkeys(backfill.window)
     hidden = session.out.json or plain_terminal() or not sys.stderr.isatty()
     with Progress(*_COLUMNS, console=Console(stderr=True), disable=hidden) as progress:
@@ -113,11 +118,11 @@ async def go_on(session: Session, writer: Writer, backfill: Backfill) -> tuple[B
             seen |= dict.fromkeys(now.window)
             counts = now.counts()
             progress.update(bar, completed=len(now.states) - counts["open"] - counts["running"])
-            under_way = (*now.window, *now.others)
-            if now.over or not under_way:
+            if now.over or not (now.window or now.others):
                 break
             await admit_due(services)
-            await writer.worker.wait(org, under_way[0])
+            if not await _some_end(writer, now, waits):
+                break
     ended = await stored_runs(services, list(seen))
     chained = [name for run in ended for name in run.children]
     await follow(writer, [*ended, *await stored_runs(services, chained)], Silent())
@@ -125,6 +130,28 @@ async def go_on(session: Session, writer: Writer, backfill: Backfill) -> tuple[B
     final = (await require_backfill(services, org, backfill.backfill_id)).backfill
     failed = [view for run_id in seen if (view := await summary(services, org, run_id))["status"] == "failed"]
     return backfill_view(final), failed
+
+
+async def _some_end(writer: Writer, now: Backfill, waits: Waits) -> bool:
+    """Wait until a run has ended, or a while; False when all of the backfill's are queued and no end makes room."""
+    services = writer.services
+    runs = await stored_runs(services, [*now.window, *now.others])
+    at_work = [run for run in runs if run.status is not RunStatus.QUEUED]
+    if at_work or not runs:
+        if at_work:
+            await wait_for_one(writer, at_work)
+        return True
+    others = await under_way(services)
+    reason = await reason_to_wait(services, runs[0])
+    if others:
+        waits.say(f"backfill {now.backfill_id}", reason, others)
+        await wait_for_one(writer, others)
+    elif await held_back(services, runs[0]):
+        waits.say(f"backfill {now.backfill_id}", reason, [])
+        return False
+    else:
+        await services.clock.sleep(TICK_S)  # its turn comes soon
+    return True
 
 
 async def _request(services: Services, org: str, pipeline: str, given: dict[str, Any]) -> BackfillRequest:
@@ -186,6 +213,16 @@ def show(session: Session, view: BackfillView, failed: Sequence[RunSummary] = ()
             session.out.line(f"  look:   {session.command('logs', failed[0]['run_id'])}")
             session.out.line(f"  again:  {session.command('replay', failed[0]['run_id'])}")
     return exit_code(view)
+
+
+def show_end(session: Session, view: BackfillView, failed: Sequence[RunSummary] = ()) -> int:
+    """Print how a backfill ended that this process worked on, or how to go on; return the exit code."""
+    code = show(session, view, failed)
+    if view["status"] != "running":
+        return code
+    if not session.out.json:
+        session.out.line(f"  later:  {session.command('backfills', 'resume', view['org'], view['backfill_id'])}")
+    return 1
 
 
 def exit_code(view: BackfillView) -> int:

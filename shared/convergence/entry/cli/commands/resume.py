@@ -60,7 +60,7 @@ async def _resume(session: Session) -> int:
         await writer.worker.start()
         followed = await _runs(session, writer, rows, {}, {each.backfill_id for each in backfills})
         of_backfills = [await backfill.go_on(session, writer, each) for each in backfills]
-        of_replays = [await many.go_on(writer, each) for each in replays]
+        of_replays = [await many.go_on(session, writer, each) for each in replays]
         followed = await _runs(session, writer, rows, followed, set())
         return await _report(session, services, list(followed.values()), of_backfills, of_replays)
 
@@ -91,10 +91,11 @@ async def _report(
     else:
         codes = [await report_end(session.out, services, runs, session.command, several=True)] if runs else []
         for view, failed in backfills:
-            backfill.show(session, view, failed)
+            backfill.show_end(session, view, failed)
         for each in replays:
-            many.show(session, each)
+            many.show_end(session, each)
     codes += [*(backfill.exit_code(view) for view, _ in backfills), *map(many.exit_code, replays)]
+    codes += [int(view["status"] == "running") for view in (*(view for view, _ in backfills), *replays)]
     return max(codes, default=0)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from convergence.domain.dead_letter import DeadLetterState
-from convergence.domain.dead_letter_replay import PER_MINUTE_MAX, DeadLetterReplay, ReplayStatus
+from convergence.domain.dead_letter_replay import FAILURES_MAX, PER_MINUTE_MAX, DeadLetterReplay, ReplayStatus
 from convergence.engine.check_days import check_days
 from convergence.engine.dead_letters import replays
 from convergence.engine.dead_letters.feed_replays import feed_replays
@@ -25,7 +25,7 @@ from convergence.entry.cli.commands.dead_letters.group import (
     show_causes,
     wanted_of,
 )
-from convergence.entry.cli.follow import Silent, follow, stored_runs
+from convergence.entry.cli.follow import TICK_S, Silent, Waits, follow, stored_runs, under_way, wait_for_one
 from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import force_option, read_pairs
@@ -41,7 +41,9 @@ Act = Callable[[Services, str | None, str], Awaitable[DeadLetterReplay]]
 @click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Edited; needs --pipeline.")
 @click.option("--latest", is_flag=True, help="Use the pipelines' current files instead of the pinned plans.")
 @click.option("--per-minute", type=click.IntRange(1, PER_MINUTE_MAX), default=30, show_default=True)
-@click.option("--failures-max", type=click.IntRange(1), default=10, show_default=True, help="Stop after so many.")
+@click.option(
+    "--failures-max", type=click.IntRange(1, FAILURES_MAX), default=10, show_default=True, help="Stop after so many."
+)
 @force_option
 @click.option("--dry-run", is_flag=True, help="Only count what would be redone and replaced.")
 @click.pass_obj
@@ -171,15 +173,16 @@ async def _resume(session: Session, org: str, replay_id: str) -> int:
 async def _to_its_end(session: Session, writer: Writer, now: DeadLetterReplay) -> int:
     """Replay here what is left, as no server does it; show how it ended and return the exit code."""
     await writer.worker.start()
-    return show(session, await go_on(writer, now))
+    return show_end(session, await go_on(session, writer, now))
 
 
-async def go_on(writer: Writer, now: DeadLetterReplay) -> ReplayView:
-    """Let a worker that has started replay what is left; return how it ended.
+async def go_on(session: Session, writer: Writer, now: DeadLetterReplay) -> ReplayView:
+    """Let a worker that has started replay what is left; return how it ended, or that it waits.
 
-    Its last runs and what is chained to them end, too, before the process may.
+    Its last runs and what is chained to them end, too, before the process may. While orgs have no room, runs that are
+    under way make it; where there are none, a limit has to open first, and no process needs to wait for that.
     """
-    services, seen = writer.services, set[str]()
+    services, seen, waits = writer.services, set[str](), Waits(session.out)
     while True:
         now = await feed_replays(services, now.replay_id) or now
         seen |= {pending.run_id for pending in now.window.values()}
@@ -189,10 +192,15 @@ async def go_on(writer: Writer, now: DeadLetterReplay) -> ReplayView:
             await follow(writer, [*ended, *await stored_runs(services, chained)], Silent())
             return replay_view(await feed_replays(services, now.replay_id) or now)
         await admit_due(services)
-        for pending in now.window.values():
-            await writer.worker.wait(pending.org, pending.run_id, timeout_s=60)
-        if not now.window:
-            await services.clock.sleep(1)  # the rate allows the next one soon
+        at_work = await under_way(services)
+        if now.waits_for:
+            waits.say(f"replay {now.replay_id}", now.waits_for, at_work)
+            if not at_work:
+                return replay_view(now)
+        if at_work:
+            await wait_for_one(writer, at_work)
+        else:
+            await services.clock.sleep(TICK_S if now.window else 1)  # the rate allows the next one soon
 
 
 def _show_plan(session: Session, found: ReplaysPlanView) -> int:
@@ -213,6 +221,17 @@ def show(session: Session, view: ReplayView) -> int:
     return exit_code(view)
 
 
+def show_end(session: Session, view: ReplayView) -> int:
+    """Print how a replay ended that this process worked on, or how to go on; return the exit code."""
+    code = show(session, view)
+    if view["status"] != "running":
+        return code
+    if not session.out.json:
+        again = session.command("dead-letters", "resume", view["org"] or "_all", view["replay_id"])
+        session.out.line(f"  later:  {again}")
+    return 1
+
+
 def exit_code(view: ReplayView) -> int:
     """Return 1 for a replay that did not do all that it was to do."""
     return 1 if view["failed"] or view["refused"] or view["status"] == "stopped" else 0
@@ -222,5 +241,6 @@ def _progress(view: ReplayView) -> str:
     counts = f"{view['completed']:,} of {view['total']:,} completed"
     unwell = {"failed again": view["failed"], "refused": view["refused"]}
     bad = "".join(f", {count:,} {name}" for name, count in unwell.items() if count)
-    reason = f" ({view['reason']})" if view["reason"] else ""
+    why = view["reason"] or (f"waits for {view['waits_for']}" if view["waits_for"] else "")
+    reason = f" ({why})" if why else ""
     return f"{view['status']}{reason}: {counts}{bad}"
