@@ -14,10 +14,12 @@ from convergence.domain.times import to_text
 WINDOW_MAX: Final = 50  # replays under way
 PER_MINUTE_MAX: Final = 600
 FAILURES_MAX: Final = 1_000  # after which one stops; a resumed one counts anew
+FULL_MAX: Final = 1_000  # orgs without room that one document remembers
+_NAMED_MAX: Final = 5
 REFUSED_MAX: Final = 2_000  # names that one document remembers; above, it cannot be resumed
 _PLAIN: Final = (
     *("replay_id", "org", "pipeline", "step_id", "code", "parameters", "latest", "operator", "created_by"),
-    *("per_minute", "failures_max", "total", "status", "reason", "waits_for", "first_passed"),
+    *("per_minute", "failures_max", "total", "status", "reason", "full", "first_passed"),
     *("cursor", "exhausted", "passed_over"),
     *("completed", "failed", "refused", "tokens", "token"),
 )
@@ -72,7 +74,7 @@ class DeadLetterReplay:
     total: int = 0  # runs, as counted at the request
     status: ReplayStatus = ReplayStatus.RUNNING
     reason: str = ""
-    waits_for: str = ""  # of orgs without room in the last round: which limit, and when it opens
+    full: Mapping[str, str] = field(default_factory=dict)  # orgs without room since `cursor` was at the beginning: why
     first_passed: bool = False
     window: Mapping[str, Pending] = field(default_factory=dict)
     cursor: str | None = None
@@ -92,6 +94,15 @@ class DeadLetterReplay:
     def path(self) -> str:
         """Where the document is."""
         return f"dead_letter_replays/{self.replay_id}"
+
+    @property
+    def waits_for(self) -> str:
+        """What orgs without room wait for, as one text; empty when it is over or all have room."""
+        if self.status is not ReplayStatus.RUNNING:
+            return ""
+        named = [f"{org}: {why}" for org, why in sorted(self.full.items())[:_NAMED_MAX]]
+        more = len(self.full) - len(named)
+        return " ".join([*named, f"{more:,} more orgs have no room either."] if more else named)
 
     @property
     def over(self) -> bool:

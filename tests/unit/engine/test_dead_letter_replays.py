@@ -11,6 +11,7 @@ import pytest
 from convergence.domain.dead_letter import DeadLetterState
 from convergence.domain.dead_letter_replay import FAILURES_MAX, REFUSED_MAX, DeadLetterReplay, ReplayStatus
 from convergence.domain.run import Run
+from convergence.engine.dead_letters import feed_replays as feeding
 from convergence.engine.dead_letters import replays
 from convergence.engine.dead_letters.feed_replays import feed_replays, feed_replays_due
 from convergence.engine.dead_letters.find import Filter, count_causes, find
@@ -265,13 +266,33 @@ def test_a_replay_that_was_refused_too_often_is_not_resumed(engine: Engine, sour
         made = await replays.create(engine.services, request())
         for count, refused in ((REFUSED_MAX, False), (REFUSED_MAX + 1, True)):
             names = [f"letter_{number}" for number in range(count)]
-            stopped = {("status",): ReplayStatus.STOPPED.value, ("refused_ids",): names, ("refused",): count}
+            stopped: dict[tuple[str, ...], Any] = {("status",): "stopped", ("refused_ids",): names, ("refused",): count}
             await engine.documents.commit([Patch(made.path, stopped)])
             if refused:
                 with pytest.raises(InvalidInput, match="was refused more than 2,000 runs"):
                     await replays.resume(engine.services, "acme", made.replay_id)
             else:
                 assert (await replays.resume(engine.services, "acme", made.replay_id)).failures_max == 10 + count
+
+    engine.run_scenario(scenario)
+
+
+def test_a_run_that_another_process_replayed_at_the_same_moment_is_not_refused(
+    engine: Engine, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replay_one: Any = vars(feeding)["_replay_one"]
+
+    async def after_another(*given: Any) -> None:
+        await replay_one(*given)  # that of the other process, after this one has looked at the run
+        await replay_one(*given)
+
+    async def scenario() -> None:
+        await outage(engine, 3)
+        source.away = False
+        made = await replays.create(engine.services, request())
+        monkeypatch.setattr(feeding, "_replay_one", after_another)
+        done = await to_its_end(engine, made)
+        assert (done.status, done.completed, done.refused, done.reason) == (ReplayStatus.DONE, 3, 0, "")
 
     engine.run_scenario(scenario)
 

@@ -7,13 +7,12 @@ repeated, and after an acknowledged pause no further round begins.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Set
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final, NamedTuple
 
 from convergence.domain.dead_letter import DeadLetterState
-from convergence.domain.dead_letter_replay import WINDOW_MAX, DeadLetterReplay, Pending, ReplayStatus
+from convergence.domain.dead_letter_replay import FULL_MAX, WINDOW_MAX, DeadLetterReplay, Pending, ReplayStatus
 from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
@@ -42,8 +41,8 @@ _LOOK_AGAIN_S: Final = 15
 _PAGE: Final = 20
 _REASON_MAX: Final = 500
 _ATTEMPTS: Final = 3
-_NAMED_MAX: Final = 5  # orgs without room, of those that it waits for
-_FULL_MAX: Final = 20  # orgs without room that a round finds, one commit each
+_WHY_MAX: Final = 150
+_FULL_MAX: Final = 20  # times in a round that orgs without room are found, two commits each
 _LOOKED_AT_MAX: Final = 500  # dead letters that a round looks at
 
 
@@ -81,25 +80,21 @@ async def feed_replays(services: Services, replay_id: str) -> DeadLetterReplay |
 
 async def _round(services: Services, stored: StoredReplay) -> DeadLetterReplay:
     counted = await _count_ended(services, stored.replay)
-    replay, version, full = _judged(counted), stored.version, dict[str, str]()
+    replay, version = _judged(counted), stored.version
     for _ in range(_FULL_MAX):
-        after = await _taken(services, replay, version, full)
+        after = await _taken(services, replay, version)
         if after.replay.status is not ReplayStatus.RUNNING:
             return after.replay
-        begun, without_room = await _start(services, after, full)
-        if not without_room:
+        begun, again = await _start(services, after, replay)
+        if not again:
             return begun.replay
-        full |= without_room
         replay, version = begun
     return replay
 
 
-async def _taken(services: Services, replay: DeadLetterReplay, version: int, full: Mapping[str, str]) -> StoredReplay:
-    """Store the replay with the next dead letters in its window, and when it is looked at again.
-
-    `full` are the orgs without room, and why.
-    """
-    after = changed(await _take(services, replay, full.keys()), waits_for=_waits_for(full))
+async def _taken(services: Services, replay: DeadLetterReplay, version: int) -> StoredReplay:
+    """Store the replay with the next dead letters in its window, and when it is looked at again."""
+    after = await _take(services, replay)
     looks = after.status is ReplayStatus.RUNNING or bool(after.window)
     now = services.clock.now()
     after = changed(
@@ -146,12 +141,12 @@ def _judged(counted: _Counted) -> DeadLetterReplay:
         return changed(replay, status=ReplayStatus.STOPPED, reason=reason[:_REASON_MAX])
     if replay.exhausted and not replay.window:
         if replay.passed_over:  # some had no room: once more through those that are still open
-            return changed(replay, passed_over=False, exhausted=False, cursor=None)
+            return changed(replay, passed_over=False, exhausted=False, cursor=None, full={})
         return changed(replay, status=ReplayStatus.DONE)
     return replay
 
 
-async def _take(services: Services, replay: DeadLetterReplay, full: Set[str]) -> DeadLetterReplay:
+async def _take(services: Services, replay: DeadLetterReplay) -> DeadLetterReplay:
     """Put the next dead letters into the window, as many as the rate allows; before the first has passed, one.
 
     Those of orgs without room are passed over, and looked for again once the others are done.
@@ -164,6 +159,7 @@ async def _take(services: Services, replay: DeadLetterReplay, full: Set[str]) ->
         room = min(room, 1 - len(replay.window))
     if replay.status is not ReplayStatus.RUNNING or replay.exhausted or room < 1:
         return replay
+    full = {} if replay.org else replay.full
     taken = {each.run_id for each in replay.window.values()}
     window, cursor, passed_over = dict(replay.window), replay.cursor, replay.passed_over
     room += len(window)
@@ -188,43 +184,47 @@ async def _take(services: Services, replay: DeadLetterReplay, full: Set[str]) ->
     return changed(more, status=status, tokens=tokens - used, tokens_at=now)
 
 
-async def _start(
-    services: Services, stored: StoredReplay, before: Mapping[str, str]
-) -> tuple[StoredReplay, dict[str, str]]:
-    """Replay the runs of the window that are not yet; return the orgs that had no room for one, and why.
+async def _start(services: Services, stored: StoredReplay, before: DeadLetterReplay) -> tuple[StoredReplay, bool]:
+    """Replay the runs of the window that are not yet; tell whether others can be taken in the place of some.
 
-    Theirs leave the window again where other orgs wait as well; what else cannot begin now stays for the next round.
+    Those of orgs without room leave the window again where other orgs wait as well, and the next ones are looked for
+    from where these were, `before`; what else cannot begin now stays for the next round.
     """
     replay, problem = stored.replay, ""
     window, refused, full = dict(replay.window), list[str](), dict[str, str]()
     for letter_id, pending in replay.window.items():
-        run = await services.documents.get(f"runs/{pending.run_id}")
-        if run is not None and run.data["epoch"] > pending.epoch:
+        if await _is_replayed(services, pending):
             continue
         try:
             if replay.org or pending.org not in full:
                 await _replay_one(services, replay, letter_id, pending)
         except QuotaExceeded as error:
-            full[pending.org] = str(error)
+            full[pending.org] = str(error)[:_WHY_MAX]
         except (RateLimited, Transient, Conflict):
             continue
         except ConvergenceError as error:
+            if await _is_replayed(services, pending):
+                continue  # another process came first, after the look above: its end counts, like that of any other
             problem = f"run {pending.run_id}: {error}"[:_REASON_MAX]
             window.pop(letter_id)
             refused.append(letter_id)
         if pending.org in full and not replay.org:
             window.pop(letter_id)
+    known = full if replay.org else dict([*replay.full.items(), *full.items()][:FULL_MAX])
     back = len(replay.window) - len(window) - len(refused)
-    if not back and not refused and not full:
-        return stored, {}
+    if not refused and not back and known == replay.full:
+        return stored, False
+    place = before if back else replay
     after = changed(
         replay,
         window=window,
         refused=replay.refused + len(refused),
         refused_ids=(*replay.refused_ids, *refused),
         passed_over=replay.passed_over or bool(back),
+        full=known,
+        cursor=place.cursor,
+        exhausted=place.exhausted,
         tokens=replay.tokens + back,
-        waits_for=_waits_for({**before, **full}),
         token=services.ids.new("t"),
     )
     after = _judged(_Counted(after, problem)) if refused else after
@@ -232,14 +232,12 @@ async def _start(
         expire_at = await expiry(services, "requests", after.org, services.clock.now())
         after = changed(after, next_check_at=None, expire_at=expire_at)
     (version,) = await commit(services.documents, [Replace(after.path, stored.version, after.to_data())], after.token)
-    return StoredReplay(after, version), {} if replay.org or after.status is not ReplayStatus.RUNNING else full
+    return StoredReplay(after, version), bool(back) and after.status is ReplayStatus.RUNNING
 
 
-def _waits_for(full: Mapping[str, str]) -> str:
-    """Return what orgs without room wait for, as one text."""
-    named = [f"{org}: {why}" for org, why in sorted(full.items())[:_NAMED_MAX]]
-    more = len(full) - len(named)
-    return " ".join([*named, f"{more:,} more orgs have no room either."] if more else named)[:_REASON_MAX]
+async def _is_replayed(services: Services, pending: Pending) -> bool:
+    run = await services.documents.get(f"runs/{pending.run_id}")
+    return run is not None and run.data["epoch"] > pending.epoch
 
 
 async def _replay_one(services: Services, replay: DeadLetterReplay, letter_id: str, pending: Pending) -> None:

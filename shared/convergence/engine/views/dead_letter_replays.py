@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict  # pydantic reads them on Python 3.11 only from there
 
-from convergence.domain.dead_letter_replay import DeadLetterReplay, ReplayStatus
+from convergence.domain.dead_letter_replay import DeadLetterReplay
 from convergence.domain.times import to_text
 from convergence.domain.wording import counted
 from convergence.engine.dead_letters.plan_replays import ReplaysPlan
@@ -82,7 +82,7 @@ def replay_view(replay: DeadLetterReplay) -> ReplayView:
         "code": replay.code,
         "status": replay.status.value,
         "reason": replay.reason,
-        "waits_for": replay.waits_for or None if replay.status is ReplayStatus.RUNNING else None,
+        "waits_for": replay.waits_for or None,
         "total": replay.total,
         "completed": replay.completed,
         "failed": replay.failed,
