@@ -84,5 +84,7 @@ def google_cloud(settings: FunctionSettings) -> Services:
         retention=retention.get,
         env=settings.env,
         project_id=project,
-        settings=EngineSettings(runs_max=settings.CONVERGENCE_RUNS_MAX),
+        settings=EngineSettings(
+            runs_max=settings.CONVERGENCE_RUNS_MAX, query_usd_per_tib=settings.BIGQUERY_USD_PER_TIB
+        ),
     )

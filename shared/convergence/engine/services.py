@@ -7,6 +7,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakValueDictionary
@@ -14,6 +15,7 @@ from weakref import WeakValueDictionary
 from convergence.config.files.models import Providers, Retention
 from convergence.config.sources import PipelineSource, SchemaSource
 from convergence.domain.plan import Plan
+from convergence.domain.query_cost import LIST_PRICE_TIB
 from convergence.domain.rate import Buckets
 from convergence.domain.run import Run
 from convergence.domain.step import Step
@@ -109,6 +111,7 @@ class EngineSettings:
     queue_timeout_s: float = 86_400.0  # a run that waits longer than this for its start fails
     runs_max: int | None = None  # active at once, over all orgs; None: no such cap
     cap_shards: int = 1  # documents that each cap is spread over: about two for each run that starts in a second
+    query_usd_per_tib: Decimal = LIST_PRICE_TIB  # for estimates of what statements on BigQuery cost
     sole_process: bool = False  # embedded: owners of another boot are dead, because of the data directory's lock
 
 

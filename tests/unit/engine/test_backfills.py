@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import date, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +17,7 @@ from convergence.engine.backfills.create import BackfillRequest, create_backfill
 from convergence.engine.backfills.feed import cancel_backfill, feed, feed_due, pause, read_backfill, resume
 from convergence.engine.backfills.look_up import Asked, look_up
 from convergence.engine.backfills.views import backfill_view, plan_of_backfill
+from convergence.engine.services import EngineSettings
 from convergence.errors import InvalidInput, QuotaExceeded
 from convergence.ports.documents import Replace
 from tests.unit.engine.conftest import Engine
@@ -306,16 +309,18 @@ def test_a_plan_says_what_it_costs_where_earlier_runs_know_and_that_it_is_not_kn
         await engine.run(parameters={"start_date": "2026-02-01", "end_date": "2026-02-01"})
         await engine.clock.sleep(60)  # the reconciler counts what ended
         plan = plan_of_backfill(await plan_backfill(engine.services, request(mode=Mode.ALL)))
-        assert (plan["rows"], plan["bytes_processed"]) == (5, None)
+        assert (plan["rows"], plan["bytes_processed"], plan["cost_usd"]) == (5, None, None)
         for day, size in (("02", 3_000), ("03", 1_000)):
             engine.works["load_a"] = returning({"status": "SUCCESS", "rows_written": 1, "bytes_processed": size})
             await engine.run(parameters={"start_date": f"2026-02-{day}", "end_date": f"2026-02-{day}"})
         await engine.clock.sleep(60)
         plan = plan_of_backfill(await plan_backfill(engine.services, request(mode=Mode.ALL)))
         assert [each["bytes_processed"] for each in plan["slices"]] == [None, 3_000, 1_000, None, None]
-        assert (plan["runs"], plan["bytes_processed"]) == (5, 10_000)
+        assert (plan["runs"], plan["bytes_processed"], plan["cost_usd"]) == (5, 10_000, "0.000000")
         plan = plan_of_backfill(await plan_backfill(engine.services, request()))
         assert (plan["runs"], plan["bytes_processed"]) == (2, 4_000)
+        engine.services = replace(engine.services, settings=EngineSettings(query_usd_per_tib=Decimal(2**40)))
+        assert plan_of_backfill(await plan_backfill(engine.services, request()))["cost_usd"] == "4000.00"
 
     engine.run_scenario(scenario)
 

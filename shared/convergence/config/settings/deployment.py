@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -14,6 +15,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from convergence.config.settings.environments import FILES, SHORT
+from convergence.domain.query_cost import LIST_PRICE_TIB
 from convergence.errors import ConfigError, ConfigErrors, did_you_mean
 
 Environment = Literal["development", "staging", "production"]
@@ -41,6 +43,7 @@ class Settings(BaseSettings):
     RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE: int = Field(default=10_000, ge=1)
     ANONYMOUS_RUNS_PER_DAY: int = Field(default=0, ge=0)  # of each org; 0: pipelines without auth need a key too
     CONVERGENCE_RUNS_MAX: int | None = Field(default=None, ge=1)  # active at once, over all orgs; None: no such cap
+    BIGQUERY_USD_PER_TIB: Decimal = Field(default=LIST_PRICE_TIB, ge=0, le=1_000)  # for estimates of statements' cost
     CONNECTIONS_MAX: int = Field(default=1_000, ge=1)  # open at once; `serve` keeps half of its descriptors for itself
     EVENT_STREAMS_MAX: int = Field(default=200, ge=1)  # open at once in this process
     EVENT_STREAMS_PER_ORG: int = Field(default=20, ge=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from itertools import islice
 from typing import Any, Final
 
@@ -54,6 +55,7 @@ class BackfillPlan:
 
     backfill: Backfill
     found: list[Found]
+    usd_per_tib: Decimal  # of what statements read in BigQuery
 
 
 async def plan_backfill(services: Services, request: BackfillRequest) -> BackfillPlan:
@@ -97,7 +99,7 @@ async def plan_backfill(services: Services, request: BackfillRequest) -> Backfil
         next_check_at=now,
         token=services.ids.new("t"),
     )
-    return BackfillPlan(backfill, found)
+    return BackfillPlan(backfill, found, services.settings.query_usd_per_tib)
 
 
 async def asked_for(

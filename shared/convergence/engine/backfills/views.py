@@ -7,6 +7,7 @@ from typing import Final
 from typing_extensions import TypedDict  # pydantic reads them on Python 3.11 only from there
 
 from convergence.domain.backfill import Backfill, SliceState
+from convergence.domain.query_cost import query_cost
 from convergence.domain.times import to_text
 from convergence.engine.backfills.create import BackfillPlan
 
@@ -27,7 +28,7 @@ class SliceView(TypedDict):
 
 
 class PlanOfBackfill(TypedDict):
-    """What a backfill would do. `bytes_processed`, which BigQuery bills, is its cost; None: not known."""
+    """What a backfill would do. `cost_usd`: of `bytes_processed`, which BigQuery bills; None: not known."""
 
     pipeline: str
     slices: list[SliceView]
@@ -35,6 +36,7 @@ class PlanOfBackfill(TypedDict):
     replaced: int
     rows: int | None
     bytes_processed: int | None
+    cost_usd: str | None
 
 
 class BackfillView(TypedDict):
@@ -75,13 +77,15 @@ def plan_of_backfill(plan: BackfillPlan) -> PlanOfBackfill:
             }
         )
     runs = [each for each in slices if each["action"] == "run"]
+    size = _scaled([each["bytes_processed"] for each in slices], len(runs))
     return {
         "pipeline": plan.backfill.pipeline,
         "slices": slices,
         "runs": len(runs),
         "replaced": sum(each["state"] == "complete" for each in runs),
         "rows": _scaled([each["rows"] for each in slices], len(runs)),
-        "bytes_processed": _scaled([each["bytes_processed"] for each in slices], len(runs)),
+        "bytes_processed": size,
+        "cost_usd": None if size is None else query_cost(size, plan.usd_per_tib),
     }
 
 

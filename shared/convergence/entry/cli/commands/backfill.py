@@ -192,7 +192,8 @@ def _show_plan(session: Session, plan: PlanOfBackfill) -> int:
     about = "" if plan["rows"] is None else f", about {plan['rows']:,} rows"
     session.out.line(f"{plan['runs']:,} runs, {plan['replaced']:,} complete slices replaced{about}")
     size = plan["bytes_processed"]
-    cost = "unknown, no earlier run says what it read" if size is None else f"about {size / 2**30:,.3f} GiB read"
+    read = "" if size is None else f"about {plan['cost_usd']} USD on demand, {size / 2**30:,.3f} GiB read"
+    cost = read or "unknown, no earlier run says what it read"
     session.out.wrapped(f"cost in the warehouse: {cost}", indent="")
     return 0
 
