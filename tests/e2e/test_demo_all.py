@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -314,16 +315,21 @@ def test_the_charges_of_clouds_and_files_are_the_bill_per_provider_account_and_d
 
 
 def test_a_day_of_a_contract_is_its_share_of_the_invoice(everything: Everything) -> None:
-    """12 seats for 45 USD a month from 15 January on, 15 from 12 November on: no day is off by more than a cent."""
+    """12 seats for 45 USD a month from 15 January on, 15 from 12 November on.
+
+    The bill of 15 October to 14 November: 12 seats for 31 days, three days of them paid back, three days of 15 seats.
+    """
     sql = (
         "SELECT DATE(ChargePeriodStart) AS day, BillingCurrency AS currency, SUM(BilledCost) AS cost"
         " FROM cost_data_standard_1_3 WHERE x_Provider = 'saas' GROUP BY 1, 2 ORDER BY 1"
     )
     rows = everything.json("query", "demo", sql)["rows"]
     assert [(row["day"], row["currency"]) for row in rows] == [(f"2026-11-{day}", "USD") for day in range(10, 14)]
-    seats, month = (12, 12, 15, 15), (31, 31, 31, 31)  # of 15 October to 14 November
-    for row, count, of_days in zip(rows, seats, month, strict=True):
-        assert abs(Decimal(row["cost"]) - Decimal(45) * count / of_days) < Decimal("0.01"), row
+    bill = [Decimal("540.00"), Decimal("-52.26"), Decimal("65.32")]
+    for row, (part, of_days) in zip(rows, [(sum(bill[:2]), 28)] * 2 + [(bill[2], 3)] * 2, strict=True):
+        assert abs(Fraction(row["cost"]) - Fraction(part) / of_days) < Fraction(1, 10**9), row
+    sql = "SELECT DISTINCT invoice_amount AS part FROM saas_subscription_cost_daily WHERE kind = 'seat'"
+    assert sum(Decimal(row["part"]) for row in everything.json("query", "demo", sql)["rows"]) == sum(bill)
 
 
 def test_commitments_are_charged_by_their_contracts(everything: Everything) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,52 @@ def test_the_days_of_a_period_add_up_to_its_invoice(
     assert {each.term.seats for each in found if each.last < later} <= {seats}
 
 
+def anniversary(first: date, months: int) -> date:
+    return date(first.year + (first.month - 1 + months) // 12, (first.month - 1 + months) % 12 + 1, first.day)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    starts_on=st.dates(date(2020, 1, 1), date(2027, 12, 31)).filter(lambda day: day.day <= 28),
+    price=st.decimals("0.01", 999, places=3),
+    seats=st.lists(st.integers(1, 500), min_size=2, max_size=6),
+    same=st.booleans(),
+    gaps=st.lists(st.integers(1, 40), min_size=5, max_size=5),
+    cycle=st.sampled_from([("monthly", 1), ("quarterly", 3), ("annual", 12)]),
+    currency=st.sampled_from([("USD", 2), ("JPY", 0), ("KWD", 3), ("CLF", 4)]),
+)
+def test_a_change_within_a_period_loses_no_cent(
+    starts_on: date,
+    price: Decimal,
+    seats: list[int],
+    same: bool,
+    gaps: list[int],
+    cycle: tuple[str, int],
+    currency: tuple[str, int],
+) -> None:
+    """With fractions: each change pays the rest of the period back and charges it anew, both in cents."""
+    seats = [seats[0]] * len(seats) if same else seats
+    begins = [starts_on + timedelta(days=sum(gaps[:number])) for number in range(len(seats))]
+    facts: dict[str, Any] = {"unit_price": str(price), "billing_cycle": cycle[0], "currency": currency[0]}
+    (group,) = successive([a_term(starts_on=day, seats=n, **facts) for day, n in zip(begins, seats, strict=True)])
+    found = list(invoices(group, starts_on, anniversary(starts_on, 24)))
+
+    def rounded(amount: Fraction) -> Fraction:
+        return Fraction(int(amount * 10 ** currency[1] + Fraction(1, 2)), 10 ** currency[1])
+
+    for number in range(24 // cycle[1]):
+        start, end = (anniversary(starts_on, cycle[1] * each) for each in (number, number + 1))
+        there = seats[sum(begin <= start for begin in begins) - 1]
+        due = rounded(Fraction(price) * there)
+        if not same:
+            for day, before, after in zip(begins[1:], seats, seats[1:], strict=False):
+                rest = Fraction(price) * max((end - day).days, 0) / (end - start).days if day > start else Fraction(0)
+                due += rounded(rest * after) - rounded(rest * before)
+        parts = [each for each in found if start <= each.first < end]
+        assert sum(Fraction(each.amount) for each in parts) == due
+        assert sum(Fraction(spread(each)) for each in parts) == due
+
+
 @pytest.mark.parametrize(
     ("terms", "first", "last", "expected"),
     [
@@ -77,6 +124,11 @@ def test_the_days_of_a_period_add_up_to_its_invoice(
         # an upgrade to another plan at another price, likewise
         ([a_term(), a_term(starts_on="2026-02-05", plan="Pro", unit_price="20")], "2026-02-05", "2026-02-14",
          [("2026-02-05", "2026-02-14", "19.35")]),
+        # the same seats on three accounts in turn: thirds of 10.00, and no cent is lost
+        ([a_term(starts_on="2026-06-01", seats=1), a_term(starts_on="2026-06-11", seats=1, billing_account_id="b"),
+          a_term(starts_on="2026-06-21", seats=1, billing_account_id="c")], "2026-06-01", "2026-06-30",
+         [("2026-06-01", "2026-06-10", "3.33"), ("2026-06-11", "2026-06-20", "3.34"),
+          ("2026-06-21", "2026-06-30", "3.33")]),
         # cancelled on the 24th: paid back by days, or not
         ([a_term(ends_on="2026-01-24")], "2026-01-01", "2026-12-31", [("2026-01-15", "2026-01-24", "9.68")]),
         ([a_term(ends_on="2026-01-24", refund="none")], "2026-01-01", "2026-12-31",

@@ -96,6 +96,23 @@ async def scenario(here: Here) -> None:
     assert ended["n"] == 15
 
 
+@pytest.mark.parametrize("price", ["20", "19.123457", "19.123456789"])
+def test_a_month_of_any_price_is_seats_times_price_to_the_last_digit(tmp_path: Path, price: str) -> None:
+    async def work() -> None:
+        async with installed(tmp_path) as here:
+            march = days(date(2026, 3, 1), date(2026, 3, 31))
+            own = {"seats": "7", "starts_on": "2026-03-01", "price_per_seat_month": price}
+            await here.good("openai/subscriptions", **own, **march)
+            rows = await here.rows("SELECT * FROM cost_data_standard_1_3")
+            assert sum(row["BilledCost"] for row in rows) == 7 * Decimal(price)
+            assert sum(row["PricingQuantity"] for row in rows) == 7
+            for row in rows:
+                assert row["ContractedUnitPrice"] * row["PricingQuantity"] == row["BilledCost"]
+                assert row["ListUnitPrice"] * row["PricingQuantity"] == row["ListCost"]
+
+    asyncio.run(work())
+
+
 def test_contracts_are_the_orgs_whichever_credential_a_run_has(tmp_path: Path) -> None:
     async def work() -> None:
         async with installed(tmp_path) as here:

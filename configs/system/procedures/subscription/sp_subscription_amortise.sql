@@ -2,8 +2,8 @@
 -- p_end_date, whichever pipeline wrote them, so that pipelines of several providers never count a seat twice.
 --
 -- A day costs what has accrued by its end less what had accrued the day before, both rounded to nine places: so the
--- days of a month add up to its price exactly, whatever its length; its quantity, to twelve places, adds up to the seats
--- in the same way. A contract that begins or ends inside a month pays for its own days only. The price is always that of
+-- days of a month add up to its price exactly, whatever its length; its quantity adds up to the seats in the same way. It
+-- has twelve places, or nine beside a price of more than six: price times quantity has eighteen at most. A contract that begins or ends inside a month pays for its own days only. The price is always that of
 -- a month, also for seats that are paid by the year.
 CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_subscription_amortise(
   IN p_org_slug STRING,
@@ -39,8 +39,10 @@ BEGIN
       d.day_of_month,
       d.days_in_month,
       s.seats * s.price_per_seat_month AS month_price,
-      ROUND(CAST(s.seats AS BIGNUMERIC) * d.day_of_month / d.days_in_month, 12)
-        - ROUND(CAST(s.seats AS BIGNUMERIC) * (d.day_of_month - 1) / d.days_in_month, 12) AS quantity
+      CAST(s.seats AS BIGNUMERIC) * d.day_of_month / d.days_in_month AS by_end,
+      CAST(s.seats AS BIGNUMERIC) * (d.day_of_month - 1) / d.days_in_month AS by_start,
+      ROUND(s.price_per_seat_month, 6) <> s.price_per_seat_month
+        OR COALESCE(ROUND(s.list_price_per_seat_month, 6) <> s.list_price_per_seat_month, FALSE) AS is_long
     FROM subscriptions AS s
     JOIN days AS d ON d.day >= s.starts_on AND (s.ends_on IS NULL OR d.day <= s.ends_on)
     WHERE s.x_org_slug = p_org_slug
@@ -56,7 +58,7 @@ BEGIN
     ROUND(month_price * day_of_month / days_in_month, 9) - ROUND(month_price * (day_of_month - 1) / days_in_month, 9),
     currency,
     billing_cycle,
-    quantity,
+    IF(is_long, ROUND(by_end, 9) - ROUND(by_start, 9), ROUND(by_end, 12) - ROUND(by_start, 12)),  -- pricing_quantity
     COALESCE(list_price_per_seat_month, price_per_seat_month),
     billing_account_id,
     x_pipeline_id,

@@ -1,4 +1,8 @@
-"""A term's invoices, and each day's share of them. The shares of a period add up to its invoice, to the last digit."""
+"""A term's invoices, and each day's share of them. The shares of a period add up to its invoice, to the last digit.
+
+A term that begins within a period is invoiced the rest of the period; one that ends within it is paid back the rest,
+each rounded to cents, as on bills that prorate. So a change that leaves the price as it is costs nothing.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,13 @@ from convergence.processors.subscription.terms import MONTHS, ONE_DAY, Term
 
 EXACT: Final = Context(prec=60, rounding=ROUND_HALF_UP)
 SHARE: Final = Decimal(1).scaleb(-9)  # what a day's share is rounded to
-# Digits behind the point that money of a currency has; all others have two. Source: ISO 4217.
+# Digits behind the point that money of a currency has; all others have two. Source: ISO 4217 (CLF and UYW are units of
+# account that prices are agreed in).
 _MINOR: Final = {
     **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI"), 0),
     **dict.fromkeys(("VND", "VUV", "XAF", "XOF", "XPF"), 0),
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(("CLF", "UYW"), 4),
 }  # fmt: skip
 
 
@@ -86,10 +92,17 @@ def _periods(term: Term, anchor: date, until: date, *, cancelled: bool) -> Itera
         first, last = max(start, term.first_paid), min(end - ONE_DAY, term.ends_on or date.max)
         if last < first:
             continue
-        paid = (end - first).days if cancelled else (last - first).days + 1
-        price = EXACT.multiply(term.unit_price, Decimal(term.seats))
-        amount = EXACT.divide(EXACT.multiply(price, Decimal(paid)), Decimal((end - start).days))
-        yield Invoice(term, first, last, cents(amount, term.currency))
+        amount = _rest(term, start, end, first)
+        if not cancelled:
+            amount = EXACT.subtract(amount, _rest(term, start, end, last + ONE_DAY))
+        yield Invoice(term, first, last, amount)
+
+
+def _rest(term: Term, start: date, end: date, day: date) -> Decimal:
+    """Return what the term costs from a day on to the end of the period from `start` to `end` (excluded), in cents."""
+    price = EXACT.multiply(term.unit_price, Decimal(term.seats))
+    days, of = Decimal((end - day).days), Decimal((end - start).days)
+    return cents(EXACT.divide(EXACT.multiply(price, days), of), term.currency)
 
 
 def _at(anchor: date, months: int) -> date:
