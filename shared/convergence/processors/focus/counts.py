@@ -1,25 +1,28 @@
 """How many rows break each rule: what is cheap is asked of every row at once, what is not of values and of suspects.
 
-- Rules about single rows share most of their conditions: each condition is looked at once for each row and becomes a
-  bit, and the rules are asked of the few patterns of bits that rows have.
+- Rules about single rows share most of their comparisons. Each one is counted on its own first: one that all rows have,
+  or none, is decided, and so are most rules. The others become bits, and the rules that are left are asked of the few
+  patterns of bits that rows have.
 - Patterns of text and long lists are looked at once for each value, and not at all where no row has one.
 - Blank text is looked for among what sorts in front of all signs.
-- A rule about several rows is asked where there are rows that it is about.
+- A rule about several rows is asked where there are rows that it is about, and a simpler one first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from convergence.domain.sql_names import bigquery_name
 from convergence.ports.processor import Context
-from convergence.processors.focus.rules import OF_GROUPS, Rule, Tree
+from convergence.processors.focus.conditions import Condition, comparisons, joined, replaced
+from convergence.processors.focus.rules import OF_GROUPS, Rule
 from convergence.processors.focus.slices import Slice
 from convergence.processors.focus.sql import COSTLY, FEW, NOT_BLANK, Rows
 
 COLUMNS_MAX: Final = 3  # whose values are looked at together
+LAST: Final = (1, 3)  # parts of the content of a row that are compared before all of it
 PERIOD_DAYS: Final = 62  # how far days of one billing period may lie apart
 
 
@@ -37,16 +40,18 @@ class Counting:
         """Return how many rows there are, and by the id of each rule that is broken how many rows break it."""
         named = {f"r{number}": rule for number, rule in enumerate(rules) if not self.sql.always(rule)}
         plain, blank, by_value, groups = _sorted(named)
-        valued = {f"v_{number}": _valued(some.values()) for number, some in enumerate(by_value.values())}
-        about = {name: _about(rule) for name, rule in groups.items()}
-        row = dict(await self.one(self.sql.patterns(plain, {**valued, **about}, self.table, self.chosen.mine)))
-        row |= await self._blank(blank)
+        valued = {f"v_{number}": self._valued(some.values()) for number, some in enumerate(by_value.values())}
+        asked = {name: self.sql.breaking(rule) for name, rule in plain.items()} | valued
+        asked |= {name: self._about(rule) for name, rule in groups.items()}
+        suspects = {name: self.sql.may_be_blank(rule.check[1]) for name, rule in blank.items()}
+        rows, row = await self._of_rows(asked, suspects)
+        row |= await self._blank({name: rule for name, rule in blank.items() if row.pop(name)})
         for present, (columns, some) in zip(valued, by_value.items(), strict=True):
             if row[present]:
                 row |= await self.one(self.sql.values(some, columns, self.table, self.chosen.mine))
         for name, rule in groups.items():
             row[name] = await self._of_groups(rule) if row[name] else 0
-        return int(row["n"]), {rule.id: int(row[name]) for name, rule in named.items() if row.get(name)}
+        return rows, {rule.id: int(row[name]) for name, rule in named.items() if row.get(name)}
 
     async def one(self, query: str) -> Mapping[str, Any]:
         """Return the one row of a query over the candidates."""
@@ -54,24 +59,49 @@ class Counting:
         (row,) = (await self.context.warehouse.query(query, given)).rows
         return row
 
+    async def _of_rows(self, asked: Mapping[str, Condition], suspects: Mapping[str, str]) -> tuple[int, dict[str, int]]:
+        """Return how many rows there are, and how many have each of these conditions, by their names."""
+        made = dict.fromkeys(each for condition in asked.values() for each in comparisons(condition))
+        counted = {f"c{number}": each for number, each in enumerate(made)}
+        found = await self.one(self.sql.each({**counted, **suspects}, self.table, self.chosen.mine))
+        rows, having = int(found["n"]), {each: int(found[name]) for name, each in counted.items()}
+        # What no row has, or every row, is known of each one.
+        known = {each: number == rows for each, number in having.items() if number in (0, rows)}
+        row = {name: int(found[name]) for name in suspects}
+        left: dict[str, Condition] = {}
+        for name, condition in asked.items():
+            match replaced(condition, lambda each: known.get(each, each)):
+                case bool(holds):
+                    row[name] = rows if holds else 0
+                case str(comparison):
+                    row[name] = having[comparison]
+                case rest:
+                    left[name] = rest
+        if left:
+            row |= await self.one(self.sql.patterns(left, self.table, self.chosen.mine))
+        return rows, row
+
+    def _valued(self, rules: Iterable[Rule]) -> Condition:
+        """Return the condition that a row has a value that one of these costly checks looks at: they let NULL pass."""
+        names = sorted({rule.check[1] for rule in rules})
+        return joined("OR", [self.sql.applying(["!=", name, None]) for name in names])
+
+    def _about(self, rule: Rule) -> Condition:
+        """Return the condition that a row is one of those that a rule about several rows is about."""
+        word, *parts = rule.check
+        keyed = self.sql.applying(["!=", parts[0], None]) if word == "one_per" else True
+        return joined("AND", [keyed, True if rule.when is None else self.sql.applying(rule.when)])
+
     async def _blank(self, rules: Mapping[str, Rule]) -> Mapping[str, Any]:
         if not rules:
             return {}
-        rows = f"FROM {bigquery_name(self.table)} AS t WHERE {self.chosen.mine}"
-        suspects = ", ".join(
-            f"COUNTIF({self.sql.may_be_blank(rule.check[1])}) AS {name}" for name, rule in rules.items()
-        )
-        found = await self.one(f"SELECT {suspects} {rows}")
-        left = {name: rule for name, rule in rules.items() if found[name]}
-        if not left:
-            return {}
-        counts = ", ".join(f"COUNTIF({self.sql.broken(rule)}) AS {name}" for name, rule in left.items())
-        return await self.one(f"SELECT {counts} {rows}")
+        broken = {name: self.sql.broken(rule) for name, rule in rules.items()}
+        return await self.one(self.sql.each(broken, self.table, self.chosen.mine))
 
     async def _of_groups(self, rule: Rule) -> int:
-        alike = _narrowed(rule)
-        if alike is not None and not await self._grouped(alike):
-            return 0
+        for simpler in _narrowed(rule):
+            if not await self._grouped(simpler):
+                return 0
         found = await self._grouped(rule)
         if found and rule.check[0] == "linked":  # its charge may be of another day of the billing period
             found = await self._grouped(rule, self._beside())
@@ -130,6 +160,10 @@ def _sorted(named: Mapping[str, Rule]) -> tuple[dict[str, Rule], dict[str, Rule]
             by_value.setdefault(columns, {})[name] = rule
         else:
             plain[name] = rule
+    for columns in list(by_value):  # rules about a part of the columns of others are asked with these
+        wider = next((each for each in by_value if set(columns) < set(each)), None)
+        if wider is not None:
+            by_value[wider] |= by_value.pop(columns)
     return plain, blank, by_value, groups
 
 
@@ -138,20 +172,14 @@ def _is_costly(rule: Rule) -> bool:
     return word in COSTLY and not (word == "in" and len(parts[1]) <= FEW)
 
 
-def _valued(rules: Iterable[Rule]) -> Tree:
-    """Return the condition that a row has a value that one of these costly checks looks at: they let NULL pass."""
-    return ["or", *(["!=", name, None] for name in sorted({rule.check[1] for rule in rules}))]
+def _narrowed(rule: Rule) -> Iterator[Rule]:
+    """Yield quicker rules, each of which is broken wherever this one is.
 
-
-def _about(rule: Rule) -> Tree:
-    """Return the condition that a row is one of those that a rule about several rows is about."""
+    Rows that have the same content have the same last parts of it; periods that overlap for one account overlap.
+    """
     word, *parts = rule.check
-    keyed = [["!=", parts[0], None]] if word == "one_per" else []
-    return ["and", *keyed, rule.when or ["or", ["=", rule.column, None], ["!=", rule.column, None]]]
-
-
-def _narrowed(rule: Rule) -> Rule | None:
-    """Return a quicker rule for one about the same content under several ids: rows that have the same content have the
-    same last part of it."""
-    word, *parts = rule.check
-    return replace(rule, check=["unique", parts[0][-1:]]) if word == "unique" and len(parts[0]) > 1 else None
+    if word == "apart":
+        yield replace(rule, check=[word, [], *parts[1:]])
+    elif word == "unique":
+        for last in (each for each in LAST if each < len(parts[0])):
+            yield replace(rule, check=[word, parts[0][-last:]])

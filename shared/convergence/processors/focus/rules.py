@@ -25,18 +25,11 @@ NO_COMMITMENT: Final[Tree] = ["=", "CommitmentDiscountId", None]
 PURCHASE: Final[Tree] = ["=", "ChargeCategory", "Purchase"]
 SAME_COST: Final[Tree] = ["same", "EffectiveCost", "BilledCost"]
 PRICED_THING: Final = ("BillingAccountId", "SubAccountId", "ResourceId", "SkuPriceId")
+# What tells charges apart best comes last: a raw row, and what is charged of it.
 IDENTITY: Final = (
-    *(
-        "BillingAccountId",
-        "SubAccountId",
-        "ResourceId",
-        "SkuPriceId",
-        "SkuMeter",
-        "ChargeCategory",
-        "ChargeDescription",
-    ),
+    *("BillingAccountId", "SubAccountId", "ResourceId", "ChargeCategory", "ChargeDescription"),
     *("ChargePeriodStart", "ChargePeriodEnd", "BilledCost", "ListCost", "PricingQuantity", "x_UserId", "x_ApiKeyId"),
-    *("Tags", "x_SourceRowId"),
+    *("Tags", "SkuPriceId", "SkuMeter", "x_SourceRowId"),
 )
 
 

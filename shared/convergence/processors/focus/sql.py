@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from convergence.domain.sql_names import bigquery_name
 from convergence.ports.warehouse import Parameter
+from convergence.processors.focus.conditions import Condition, comparisons, joined, negated, replaced, written
 from convergence.processors.focus.rules import Rule, Tree
 
 DECIMALS: Final = frozenset({"NUMERIC", "BIGNUMERIC", "DECIMAL", "BIGDECIMAL"})
@@ -47,7 +48,6 @@ class Rows:
     def __init__(self, types: Mapping[str, str], currencies: Sequence[str]) -> None:
         self.types, self._currencies = types, list(currencies)
         self.parameters: dict[str, Parameter] = {}
-        self._bits: dict[str, str] | None = None  # condition → where a pattern has it, while one is made
 
     def always(self, rule: Rule) -> bool:
         """Return whether the column's type alone says that every row keeps the rule."""
@@ -55,48 +55,46 @@ class Rows:
         return word == "format" and self.types[name] != "STRING"
 
     def broken(self, rule: Rule) -> str:
-        """Return the condition that a row breaks the rule. Raises `KeyError` for a column that the table lacks."""
-        holds = self._check(rule.check)
-        return f"NOT {holds}" if rule.when is None else f"({self.applies(rule.when)} AND NOT {holds})"
+        """Return the SQL of `breaking`."""
+        return written(self.breaking(rule))
 
-    def applies(self, tree: Tree) -> str:
-        """Return a condition."""
+    def breaking(self, rule: Rule) -> Condition:
+        """Return the condition that a row breaks the rule. Raises `KeyError` for a column that the table lacks."""
+        applying = True if rule.when is None else self.applying(rule.when)
+        return joined("AND", [applying, negated(self._holding(rule.check))])
+
+    def applying(self, tree: Tree) -> Condition:
+        """Return the condition that a tree has."""
         word, *parts = tree
         if word in ("and", "or"):
-            return "(" + f" {word.upper()} ".join(self.applies(part) for part in parts) + ")"
-        if word == "in":
-            return self._bit(f"COALESCE({self._among(*parts)}, FALSE)")
-        return self._check(tree)
+            return joined("AND" if word == "and" else "OR", map(self.applying, parts))
+        return self._known(parts[0], self._among(*parts)) if word == "in" else self._holding(tree)
 
-    def _check(self, tree: Tree) -> str:
+    def _holding(self, tree: Tree) -> Condition:
         word, *parts = tree
         if word == "or":
-            return "(" + " OR ".join(self._check(part) for part in parts) + ")"
+            return joined("OR", map(self._holding, parts))
         if word == "!=":
-            return f"(NOT {self._check(['=', *parts])})"
-        return self._bit(self._condition(word, *parts))
+            return negated(self._holding(["=", *parts]))
+        if word == "format" and self.types[parts[0]] != "STRING":
+            return True  # its type is a rule of its own, and has no other form
+        return self._comparison(word, *parts)
 
-    def _bit(self, condition: str) -> str:
-        """Return a condition, or where a pattern has it."""
-        if self._bits is None or condition == "TRUE":
-            return condition
-        word, bit = divmod(len(self._bits), BITS)
-        return self._bits.setdefault(condition, f"((t.x_bits{word} & {1 << bit}) <> 0)")
-
-    def _condition(self, word: str, *parts: Any) -> str:
+    def _comparison(self, word: str, *parts: Any) -> str:
         match word:
             case "=":
                 return self._equal(*parts)
             case "in":
                 return f"({self.column(parts[0])} IS NULL OR {self._among(*parts)})"
             case "national_currency":
-                return self._condition("in", parts[0], self._currencies)
+                return self._comparison("in", parts[0], self._currencies)
             case "pairs":
                 first, second = self.column(parts[0]), self.column(parts[1])
                 pairs = self._value([f"{one}\n{other}" for one, other in parts[2]])
                 return f"({first} IS NULL OR COALESCE(CONCAT({first}, '\\n', {second}) IN UNNEST({pairs}), FALSE))"
             case "format":
-                return self._formatted(*parts)
+                pattern = self._value(PATTERNS[parts[1]])
+                return f"COALESCE(REGEXP_CONTAINS({self.column(parts[0])}, {pattern}), TRUE)"
             case "product":
                 # A product of two exact numbers may have more digits than either; a ratio of 1e-9 fits into a float.
                 a, b, cost = (f"CAST({self.column(name)} AS FLOAT64)" for name in parts)
@@ -119,17 +117,15 @@ class Rows:
         if value is None:
             return f"({column} IS NULL)"
         value = Decimal(value) if self.types[name] in DECIMALS else value
-        return f"({column} IS NOT DISTINCT FROM {self._value(value)})"
+        return self._known(name, f"{column} = {self._value(value)}")
+
+    def _known(self, name: str, comparison: str) -> str:
+        """Return a comparison that is FALSE without a value; where no row has one, that is known without looking."""
+        return f"({self.column(name)} IS NOT NULL AND {comparison})"
 
     def may_be_blank(self, name: str) -> str:
         """Return the condition that a text has to be looked at: what begins with a letter or digit is not blank."""
         return f"{self.column(name)} < '!'"
-
-    def _formatted(self, name: str, form: str) -> str:
-        column = self.column(name)
-        if self.types[name] != "STRING":
-            return "TRUE"  # its type is a rule of its own, and has no other form
-        return f"COALESCE(REGEXP_CONTAINS({column}, {self._value(PATTERNS[form])}), TRUE)"
 
     def column(self, name: str) -> str:
         """Return a column of a row. Raises `KeyError` for one that the table lacks."""
@@ -146,29 +142,33 @@ class Rows:
         self.parameters[name] = found
         return f"@{name}"
 
-    def patterns(self, rules: Mapping[str, Rule], applying: Mapping[str, Tree], table: str, where: str) -> str:
-        """Return the query that counts rows: all as `n`, those that break the `rules` and those to which the conditions
-        of `applying` apply, by their names.
+    def each(self, made: Mapping[str, str], table: str, where: str) -> str:
+        """Return the query that counts rows: all as `n`, and by its name those of which a comparison is TRUE."""
+        counts = "".join(f", COUNTIF({comparison}) AS {name}" for name, comparison in made.items())
+        return f"SELECT COUNT(*) AS n{counts} FROM {bigquery_name(table)} AS t WHERE {where}"
 
-        Rules share most of their conditions. Each condition is looked at once for each row and becomes a bit; rows have
-        few patterns of bits, and the rules are asked of these.
+    def patterns(self, conditions: Mapping[str, Condition], table: str, where: str) -> str:
+        """Return the query that counts the rows that have each of these conditions, by their names.
+
+        They share most of their comparisons. Each comparison is made once for each row and becomes a bit; rows have few
+        patterns of bits, and these are asked.
         """
-        self._bits = {}
-        asked = {name: self.broken(rule) for name, rule in rules.items()}
-        asked |= {name: self.applies(tree) for name, tree in applying.items()}
-        bits, self._bits = list(self._bits), None
-        words = [bits[start : start + BITS] for start in range(0, len(bits), BITS)]
+        found = dict.fromkeys(each for condition in conditions.values() for each in comparisons(condition))
+        bits = {each: f"((t.x_bits{i // BITS} & {1 << i % BITS}) <> 0)" for i, each in enumerate(found)}
+        words = [list(bits)[start : start + BITS] for start in range(0, len(bits), BITS)]
         patterns = ", ".join(
-            " + ".join(f"CAST({condition} AS INT64) * {1 << bit}" for bit, condition in enumerate(word))
-            + f" AS x_bits{number}"
+            " + ".join(f"CAST({each} AS INT64) * {1 << bit}" for bit, each in enumerate(word)) + f" AS x_bits{number}"
             for number, word in enumerate(words)
         )
         grouped = ", ".join(f"x_bits{number}" for number in range(len(words)))
         rows = (
             f"SELECT {patterns}, COUNT(*) AS x_rows FROM {bigquery_name(table)} AS t WHERE {where} GROUP BY {grouped}"
         )
-        counts = ", ".join(f"SUM(IF({condition}, t.x_rows, 0)) AS {name}" for name, condition in asked.items())
-        return f"SELECT COALESCE(SUM(t.x_rows), 0) AS n, {counts} FROM ({rows}) AS t"
+        counts = ", ".join(
+            f"SUM(IF({written(replaced(condition, bits.__getitem__))}, t.x_rows, 0)) AS {name}"
+            for name, condition in conditions.items()
+        )
+        return f"SELECT {counts} FROM ({rows}) AS t"
 
     def values(self, rules: Mapping[str, Rule], names: Sequence[str], table: str, where: str) -> str:
         """Return the query that counts, as the names of `rules`, the rows that break rules about these columns only."""
@@ -184,7 +184,7 @@ class Rows:
 
         `beside`: FROM and WHERE of charges that are visible already; a credit may be linked to one of them.
         """
-        chosen = where if rule.when is None else f"{where} AND {self.applies(rule.when)}"
+        chosen = where if rule.when is None else f"{where} AND {written(self.applying(rule.when))}"
         rows = f"{bigquery_name(table)} AS t WHERE {chosen}"
         word, *parts = rule.check
         match word:
@@ -196,16 +196,20 @@ class Rows:
                 return f"SELECT COUNT(*) AS n FROM ({broken})"
             case "unique":
                 keys = ", ".join(map(self.column, parts[0]))
+                if len(parts[0]) == 1:  # the same, in less time
+                    more = f"COUNT({keys}) - COUNT(DISTINCT {keys}) + GREATEST(COUNTIF({keys} IS NULL) - 1, 0)"
+                    return f"SELECT {more} AS n FROM {rows}"
                 twice = f"SELECT COUNT(*) - 1 AS more FROM {rows} GROUP BY {keys} HAVING COUNT(*) > 1"
                 return f"SELECT COALESCE(SUM(more), 0) AS n FROM ({twice})"
             case "apart":
                 columns = [self.column(name) for name in parts[0]]
-                part = ", ".join(f"k{number}" for number in range(len(columns)))
-                named = ", ".join(f"{column} AS k{number}" for number, column in enumerate(columns))
+                of_each = "PARTITION BY " + ", ".join(f"k{number}" for number in range(len(columns)))
+                named = "".join(f", {column} AS k{number}" for number, column in enumerate(columns))
                 start, end = map(self.column, parts[1:])
-                spans = f"SELECT DISTINCT {named}, {start} AS first, {end} AS past FROM {rows}"
+                spans = f"SELECT DISTINCT {start} AS first, {end} AS past{named} FROM {rows}"
                 earlier = "ORDER BY first, past ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
-                ends = f"SELECT first, MAX(past) OVER (PARTITION BY {part} {earlier}) AS reached FROM ({spans})"
+                over = f"{of_each} {earlier}" if columns else earlier
+                ends = f"SELECT first, MAX(past) OVER ({over}) AS reached FROM ({spans})"
                 return f"SELECT COUNT(*) AS n FROM ({ends}) WHERE reached > first"
             case "linked":
                 text = ", ".join(f"CAST({self.column(name)} AS STRING)" for name in parts[0])
