@@ -94,6 +94,7 @@ def copy_tree(copy: Path) -> None:
     for name in BESIDE:
         shutil.copytree(ROOT / name, copy / name, ignore=ignored)
     (copy / "pyproject.toml").write_text(CONFIG)
+    (copy / "mutants").mkdir()  # a folder that is not there when Python starts is never looked into for the plugin
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
@@ -11,6 +11,7 @@ from convergence.domain.records import from_stored
 from convergence.domain.times import to_text
 
 GLOBAL: Final = "global"
+_SHARDS_MAX: Final = 50  # a look at a cap reads them all
 
 
 class Cap(NamedTuple):
@@ -19,6 +20,19 @@ class Cap(NamedTuple):
     name: str
     limit: int
     shards: int = 1
+
+    @classmethod
+    def sharded(cls, name: str, limit: int, places: int) -> Self:
+        """Return a cap with about so many places in each document; the fewer, the less often one is written."""
+        return cls(name, limit, max(1, min(_SHARDS_MAX, -(-limit // places))))
+
+    def free(self, active: Sequence[int]) -> int:
+        """Return how many places are left where each shard has so many active ones.
+
+        A shard may have more than its share since the limit was another one: all together count, too.
+        """
+        room = sum(max(0, self.share(shard) - number) for shard, number in enumerate(active))
+        return max(0, min(room, self.limit - sum(active)))
 
     def paths(self) -> list[str]:
         """Return where its documents are."""

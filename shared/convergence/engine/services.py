@@ -110,7 +110,7 @@ class EngineSettings:
     result_bytes_max: int = 65_536
     queue_timeout_s: float = 86_400.0  # a run that waits longer than this for its start fails
     runs_max: int | None = None  # active at once, over all orgs; None: no such cap
-    cap_shards: int = 1  # documents that each cap is spread over: about two for each run that starts in a second
+    cap_shard_places: int = 10  # in each document of a cap, which a start and an end of a run write
     query_usd_per_tib: Decimal = LIST_PRICE_TIB  # for estimates of what statements on BigQuery cost
     sole_process: bool = False  # embedded: owners of another boot are dead, because of the data directory's lock
 

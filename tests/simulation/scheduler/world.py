@@ -129,6 +129,7 @@ class SchedulerWorld(World):
         more = Random(f"{seed} more")  # of its own: what is drawn above stays as it was
         pauses = more.randint(0, 2) if self.setting.pauses is None else self.setting.pauses
         starters = more.randint(0, 2) if self.setting.starters is None else self.setting.starters
+        self.cap_shard_places = Random(f"{seed} shards").choice([1, 10])
         chained = more.random() < 0.5 if self.setting.chained is None else self.setting.chained
         self.chained = PIPELINES[0] if chained else ""
         self.others = [
@@ -147,7 +148,9 @@ class SchedulerWorld(World):
             process.services,
             catalog=Pipelines(chained=bool(self.chained)),
             providers=lambda: self._registry,
-            settings=EngineSettings(queue_timeout_s=QUEUE_TIMEOUT_S, runs_max=self.runs_max),
+            settings=EngineSettings(
+                queue_timeout_s=QUEUE_TIMEOUT_S, runs_max=self.runs_max, cap_shard_places=self.cap_shard_places
+            ),
         )
         self.processes.append(process)
 

@@ -66,6 +66,17 @@ def test_a_caps_places_are_spread_over_its_shards_and_add_up() -> None:
     assert cap.paths() == [f"caps/provider-openai.{shard}" for shard in range(4)]
 
 
+def test_a_cap_has_a_document_for_every_few_places_up_to_fifty() -> None:
+    assert [Cap.sharded("c", limit, 10).shards for limit in (0, 1, 10, 11, 120, 9_999)] == [1, 1, 1, 2, 12, 50]
+
+
+def test_places_taken_under_another_limit_count_too() -> None:
+    cap = Cap("c", 20, 2)
+    assert cap.free([10, 4]) == 6
+    assert cap.free([15, 0]) == 5, "the first document was the only one when its places were taken"
+    assert cap.free([25, 0]) == 0
+
+
 def test_a_shard_keeps_the_places_that_are_not_void() -> None:
     shard = CapShard(held={"a": NOW, "b": LATER, "c": LATER}, token="before")
     assert shard.active(NOW) == {"b": LATER, "c": LATER}

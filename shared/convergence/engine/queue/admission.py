@@ -30,6 +30,7 @@ from convergence.engine.queue.reservation import (
     CapReached,
     caps_of,
     free_places,
+    installation_caps,
     rate_of,
     reserve,
     reserved_until,
@@ -97,8 +98,7 @@ async def admission_pass(services: Services) -> Admitted:
 
 async def _pass(services: Services) -> Admitted:
     services, now = with_one_registry(services), services.clock.now()
-    limit = services.settings.runs_max
-    everything = [] if limit is None else [Cap(GLOBAL, limit, services.settings.cap_shards)]
+    everything = installation_caps(services)
     clock = await services.documents.get(_CLOCK)
     before = 0.0 if clock is None else float(clock.data["virtual_time"])
     current = _Pass(before, now, [])
@@ -215,7 +215,9 @@ def _until_it_opens(reached: QuotaExceeded) -> float:
 
 
 async def _full_caps(services: Services, run: Run) -> list[str]:
-    free = await free_places(services, caps_of(services, run.provider, run.credential_id))
+    """Return the full caps of a run but that of the installation, which the pass has just looked at."""
+    caps = caps_of(services, run.provider, run.credential_id)
+    free = await free_places(services, [cap for cap in caps if cap.name != GLOBAL])
     return [name for name, places in free.items() if not places]
 
 

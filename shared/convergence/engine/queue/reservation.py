@@ -16,7 +16,7 @@ from convergence.domain.run import Run
 from convergence.engine.services import Services
 from convergence.engine.store import budget_path, read_usage, write
 from convergence.errors import ConfigErrors, InvalidInput, NotFound, QuotaExceeded
-from convergence.ports.documents import Order, Where, Write
+from convergence.ports.documents import Document, Order, Where, Write
 
 
 class CapReached(QuotaExceeded):
@@ -35,16 +35,20 @@ class CapReached(QuotaExceeded):
 
 def caps_of(services: Services, provider: str, credential_id: str) -> list[Cap]:
     """Return the caps in force for runs of a provider with a credential; none unless configured."""
-    settings = services.settings
-    caps = []
-    if settings.runs_max is not None:
-        caps.append(Cap(GLOBAL, settings.runs_max, settings.cap_shards))
+    places = services.settings.cap_shard_places
+    caps = installation_caps(services)
     found = provider_of(services.providers(), provider)
     if found is not None and found.max_concurrent_runs is not None:
-        caps.append(Cap(provider_cap(provider), found.max_concurrent_runs, settings.cap_shards))
+        caps.append(Cap.sharded(provider_cap(provider), found.max_concurrent_runs, places))
     if found is not None and found.max_concurrent_runs_per_credential is not None and credential_id:
-        caps.append(Cap(credential_cap(credential_id), found.max_concurrent_runs_per_credential))
+        caps.append(Cap.sharded(credential_cap(credential_id), found.max_concurrent_runs_per_credential, places))
     return caps
+
+
+def installation_caps(services: Services) -> list[Cap]:
+    """Return the cap that holds for every run, if there is one."""
+    settings = services.settings
+    return [] if settings.runs_max is None else [Cap.sharded(GLOBAL, settings.runs_max, settings.cap_shard_places)]
 
 
 def with_one_registry(services: Services) -> Services:
@@ -123,19 +127,24 @@ async def free_places(services: Services, caps: Sequence[Cap]) -> dict[str, int]
     now, free = services.clock.now(), {}
     for cap in caps:
         documents = await services.documents.get_many(cap.paths())
-        held = [CapShard() if each is None else CapShard.from_data(each.data) for each in documents]
-        free[cap.name] = sum(max(0, cap.share(shard) - len(each.active(now))) for shard, each in enumerate(held))
+        active = [len(_shard(each).active(now)) for each in documents]
+        free[cap.name] = cap.free(active)
     return free
 
 
 async def _place(services: Services, cap: Cap, run: Run, now: datetime, until: datetime) -> Write:
     paths = cap.paths()
     documents = await services.documents.get_many(paths)
+    held = [_shard(each) for each in documents]
+    active = [len(each.active(now, but=run.run_id)) for each in held]
     first = int(services.ids.fraction() * cap.shards) if cap.shards > 1 else 0
     for shard in (*range(first, cap.shards), *range(first)):
-        document = documents[shard]
-        held = CapShard() if document is None else CapShard.from_data(document.data)
-        if len(held.active(now, but=run.run_id)) < cap.share(shard):
-            taken = held.taken(run.run_id, now=now, until=until, token=run.token)
+        if active[shard] < cap.share(shard) and cap.free(active):
+            document = documents[shard]
+            taken = held[shard].taken(run.run_id, now=now, until=until, token=run.token)
             return write(paths[shard], 0 if document is None else document.version, taken.to_data())
     raise CapReached(cap)
+
+
+def _shard(document: Document | None) -> CapShard:
+    return CapShard() if document is None else CapShard.from_data(document.data)

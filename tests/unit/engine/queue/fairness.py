@@ -15,7 +15,7 @@ from convergence.engine.queue.admission import admission_pass
 from convergence.engine.queue.waiting import ensure_queues, queued, ready_write
 from convergence.ports.documents import Create, Write
 from tests.unit.engine.conftest import Engine
-from tests.unit.engine.queue.queueing import end
+from tests.unit.engine.queue.queueing import end, held
 
 PLACES: Final = 20
 HEAVY: Final = "heavy"
@@ -56,11 +56,11 @@ async def rounds(engine: Engine, orgs: Mapping[str, int], *, most: int) -> list[
             await admission_pass(engine.services)
         ).runs:  # one pass ends after ten seconds, however slow the store is
             pass
-        held = sorted((await engine.data("caps/global.0"))["held"])
-        assert len(held) <= PLACES
-        found.append(Counter(run_id.split("_")[1] for run_id in held))
+        active = await held(engine, "global")
+        assert len(active) <= PLACES
+        found.append(Counter(run_id.split("_")[1] for run_id in active))
         left -= sum(count for org, count in found[-1].items() if org in orgs)
-        for run_id in held:
+        for run_id in active:
             await end(engine, run_id)
     return found
 

@@ -34,3 +34,9 @@ async def end(engine: Engine, run_id: str) -> None:
     stored = await read_run(engine.services, run_id)
     assert stored is not None
     await wake_after(engine.services, stored.run)
+
+
+async def held(engine: Engine, cap: str) -> list[str]:
+    """Return the runs that have a place in a cap, whichever of its documents they are in."""
+    documents = await engine.documents.get_many([f"caps/{cap}.{shard}" for shard in range(10)])
+    return sorted(run_id for each in documents if each is not None for run_id in each.data["held"])

@@ -30,7 +30,7 @@ from convergence.errors import QuotaExceeded
 from convergence.ports.documents import Delete, Document
 from convergence.tenants.orgs import Org
 from tests.unit.engine.conftest import Engine
-from tests.unit.engine.queue.queueing import end, queue_run, status
+from tests.unit.engine.queue.queueing import end, held, queue_run, status
 from tests.unit.engine.works import one
 
 
@@ -116,13 +116,13 @@ def test_a_provider_cap_holds_over_all_orgs_and_blocks_only_its_own_runs(engine:
             runs.append(await queue_run(engine, f"org{number}"))
         assert (await admission_pass(engine.services)).runs == 2
         running = [run for run in runs if await status(engine, run) is RunStatus.RUNNING]
-        assert len((await engine.data("caps/provider-p.0"))["held"]) == 2
+        assert len(await held(engine, "provider-p")) == 2
         blocked = await engine.data("org_queues/org3")
         assert blocked["blocked_on"] == ["provider-p"]
         with pytest.raises(QuotaExceeded, match=r"provider p \(2\)"):
             await engine.start(org="acme")
         await end(engine, running[0].run_id)
-        assert len((await engine.data("caps/provider-p.0"))["held"]) == 1
+        assert len(await held(engine, "provider-p")) == 1
         assert (await admission_pass(engine.services)).runs == 1
 
     engine.run_scenario(scenario)
@@ -347,7 +347,8 @@ def test_an_org_keeps_its_turn_when_the_last_place_is_free_again_at_once(capped:
             if "caps/global.0" not in paths or looks != 2:
                 return await get_many(paths)
             until = to_text(capped.clock.now() + timedelta(hours=1))
-            return [Document("caps/global.0", 1, {"held": {f"run_{number}": until for number in range(20)}})]
+            full = {f"run_{number}": until for number in range(20)}
+            return [Document(path, 1, {"held": full}) for path in paths]
 
         capped.documents.get_many = full_at_the_second_look  # type: ignore[method-assign]
         assert (await admission_pass(capped.services)).runs == 2
@@ -366,7 +367,7 @@ def test_run_times_are_learned_while_the_org_is_ready(capped: Engine) -> None:
         await capped.services.orgs.change("acme", _unlimited, token="limits")
         await admission_pass(capped.services)
         assert (await capped.data("org_queues/acme"))["ready"]
-        first = next(iter((await capped.data("caps/global.0"))["held"]))
+        first = (await held(capped, "global"))[0]
         await capped.clock.sleep(600)
         await end(capped, first)
         assert (await capped.data("org_queues/acme"))["minutes"] == {"p/d/n": 10.0}
