@@ -288,6 +288,18 @@ def test_an_end_step_that_tells_nobody_does_not_stand_for_a_notification(world: 
     assert unsent(run, by_slack, stored) == []
 
 
+def test_an_end_step_that_failed_says_why(world: World) -> None:
+    mail = PlanStep(step_id="mail", ps_type=CHANNELS["email"], trigger="on_success")
+    plan = replace(PLAN, steps=(*PLAN.steps[:2], mail, replace(PLAN.steps[2], trigger="on_success")))
+    error = {"code": "step.failed", "message": "no such address"}
+    failed = [a_step(name, StepStatus.RUNNING, StepStatus.FAILED, error=error) for name in ("mail", "tell")]
+    run = a_run("run_1").advance(RunStatus.COMPLETED, at=T0, reason="all steps done", token="t")
+    assert unsent(run, plan, {f"{step.step_id}~0": StoredStep(step, 1) for step in failed}) == [
+        "mail: no notification was sent: no such address",
+        "tell: failed: no such address",
+    ]
+
+
 @pytest.mark.parametrize("words", [{"status": "runing"}, {"limit": 0}, {"limit": 501}, {"cursor": "x"}])
 def test_a_history_refuses_what_does_not_exist(world: World, words: dict[str, Any]) -> None:
     world.run()

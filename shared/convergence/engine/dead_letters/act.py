@@ -77,7 +77,7 @@ async def _start_missed(services: Services, letter: DeadLetter) -> Run:
     parent = changed(ended, children=(*ended.children, run.run_id), token=services.ids.new("t"))
     await write_run(services, parent, version, *writes, await closing_write(services, closing, closed))
     await publish_events(services.bus, [run_event(run)])
-    await publish_queue_changed(services.bus, run.org, run.run_id)
+    await publish_queue_changed(services.bus, run.org)
     return run
 
 
