@@ -156,6 +156,9 @@ def unknown(name: str) -> str:
     file = FOLDER / (name.replace(".", "/") + ".py")
     if _NAME.fullmatch(name) and file.is_file():
         return f"{file.relative_to(FOLDER.parent)} does not have `def get_engine()`, which returns the processor"
+    made = Path(f"{name.partition('.')[0]}_convergence")
+    if _NAME.fullmatch(name) and (made / "pyproject.toml").is_file():  # of `convergence new processor`
+        return f"no processor is called {name!r}. Its package is here and not installed: pip install -e {made}"
     families = {known.partition(".")[0] for known in known_names()}
     if _NAME.fullmatch(name) and name.partition(".")[0] not in families:
         return (

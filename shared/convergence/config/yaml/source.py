@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from convergence.config.yaml.positions import KeyPath, Mark, Positions
+from convergence.config.yaml.syntax import open_quote, syntax_message
 from convergence.errors import WARNINGS_MAX, ConfigError, ConfigErrors
 
 BYTES_MAX: Final = 1 << 20
@@ -52,10 +53,10 @@ def read_yaml(content: bytes | str, file: str) -> Source:
     except yaml.MarkedYAMLError as error:
         if quote := reader.long_quote(error.problem_mark):
             raise ConfigErrors([quote]) from error
-        mark = error.context_mark if _open_quote(error) else error.problem_mark or error.context_mark
+        mark = error.context_mark if open_quote(error) else error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
         line = "".join(text.split("\n")[mark.line : mark.line + 1]) if mark else ""
-        message = _syntax(error, line, mark.column if mark else 0)
+        message = syntax_message(error, line, mark.column if mark else 0)
         raise ConfigErrors([ConfigError(message, where=where)]) from error
     except yaml.YAMLError as error:
         raise ConfigErrors([ConfigError(f"this is not YAML: {error}", where=file)]) from error
@@ -75,40 +76,6 @@ def _decode(content: bytes | str, file: str) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigErrors([ConfigError("the file is not UTF-8", where=f"{file}:{line}")]) from error
-
-
-def _open_quote(error: yaml.MarkedYAMLError) -> bool:
-    """True when a quote begins at the context's mark, and the rest of the file was read as its text."""
-    return error.context_mark is not None and "quoted scalar" in str(error.context)
-
-
-def _syntax(error: yaml.MarkedYAMLError, line: str, column: int) -> str:
-    """Return the message: what to do where the usual slips are recognised, behind it the parser's own words."""
-    if line[column:].startswith("\t"):
-        return "a tab cannot indent YAML: use spaces"
-    problem = str(error.problem or error.context or "this is not YAML").strip()
-    context = f" {error.context}" if error.context and error.problem else ""
-    message = f"this is not YAML{context}: {problem}"
-    advice = _advice(problem, str(error.context), line, column)
-    return f"{advice} ({message})" if advice else message
-
-
-def _advice(problem: str, context: str, line: str, column: int) -> str:
-    if "quoted scalar" in context:
-        return "a quote is not closed: close it"
-    if "mapping values are not allowed" in problem:
-        if ": " in line[:column]:
-            return 'a value that contains ": " must be in quotes'
-        return "this line is indented differently from the keys that it belongs to: begin it where they begin"
-    if "anchor" in context or "alias" in context:
-        return "a value that begins with * or & must be in quotes"
-    if "cannot start any token" in problem:
-        return "a value that begins with %, @ or ` must be in quotes"
-    if line[:column].rstrip().endswith("}"):
-        return "a value that begins with { must be in quotes"
-    if problem.startswith("did not find expected"):
-        return "close the quote or bracket that is open, or begin this line where those beside it begin"
-    return ""
 
 
 _Event = Any  # the C parser's events are untyped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,6 +15,8 @@ _STATEMENT: Final = "the statement is one argument: put it in quotes"
 _HINTS: Final = {
     "run": _PARAMETER, "plan": _PARAMETER, "replay": _PARAMETER, "backfill": _PARAMETER, "query": _STATEMENT,
 }  # fmt: skip
+
+_FILE_OF_CSV: Final = re.compile(r"Got unexpected extra argument \([^() ]*(?:/[^() ]*|\.(?:csv|tsv|txt))\)")
 
 
 def check_text(argv: Sequence[str]) -> None:
@@ -36,6 +39,8 @@ def explained(error: click.ClickException) -> click.ClickException:
         name = words.partition("'")[2].partition("'")[0]
         known = context.command.list_commands(context)
         return click.UsageError(f"{context.command.name} has no {name!r}.{did_you_mean(name, known)}", context)
+    if context.command.name == "query" and _FILE_OF_CSV.match(words):
+        return click.UsageError("--csv prints to stdout and takes no file: write `--csv > FILE`", context)
     hint = _HINTS.get(context.command.name or "")
     extra = words.startswith("Got unexpected extra argument") or isinstance(error, click.NoSuchOption)
     return click.UsageError(f"{words} In `{context.command.name}` {hint}.", context) if hint and extra else error

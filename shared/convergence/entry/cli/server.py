@@ -16,6 +16,8 @@ from convergence.errors import ConvergenceError, InvalidInput, NotFound, Unauthe
 if TYPE_CHECKING:
     import httpx
 
+API_KEY_HEADER: Final = "X-API-Key"
+UNAUTHORIZED: Final = 401
 PREFIX: Final = "/api/v1"
 _WAIT_S: Final = 60.0
 
@@ -116,7 +118,7 @@ class Server:
     def _headers(self, *, root: bool) -> dict[str, str]:
         known = self._profile
         if known.api_key and not root:
-            return {"X-API-Key": known.api_key}
+            return {API_KEY_HEADER: known.api_key}
         if known.root_key:
             return {"X-CA-Root-Key": known.root_key}
         needed = f"the operator's key as {ROOT_KEY}" if root else f"a key as {KEY}"
@@ -147,7 +149,15 @@ class Server:
             raise Unreachable(f"{self.url} answers {answer.status_code} with {what}; it is not a Convergence server")
         if answer.is_success:
             return content
-        raise Refused(str(content.get("detail")), str(content.get("code")), answer.status_code)
+        detail = str(content.get("detail"))
+        if answer.status_code == UNAUTHORIZED:  # the answer is for who writes requests by hand
+            known = self._profile
+            used = KEY if known.api_key and API_KEY_HEADER in answer.request.headers else ROOT_KEY
+            detail = (
+                f"{self.url} does not take this key ({used}, or the one of the profile): it is not known there, or was "
+                "revoked. `convergence key create ORG` makes one, where the server's data is"
+            )
+        raise Refused(detail, str(content.get("code")), answer.status_code)
 
 
 def base_url(given: str) -> str:

@@ -188,7 +188,7 @@ class Session:
         if not self.configs_dir.is_dir():
             raise InvalidInput(
                 f"there is no configs folder {str(self.configs_dir)!r}; go to the folder that has one, or name it with "
-                "--configs or CONVERGENCE_CONFIGS"
+                f"--configs or CONVERGENCE_CONFIGS. {self.program} init FOLDER makes one with all shipped pipelines"
             )
 
     def go(self, work: Coroutine[Any, Any, T]) -> T:

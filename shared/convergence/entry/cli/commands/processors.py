@@ -10,7 +10,7 @@ from convergence.config.processors import ps_types
 from convergence.config.processors.packages import GROUP, OWN, offers
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.session import Session
-from convergence.errors import NotFound, StepFailed, did_you_mean
+from convergence.errors import NotFound, StepFailed
 
 
 @click.command("processors", cls=Command)
@@ -40,7 +40,7 @@ def command(session: Session, name: str | None) -> int:
 
 def _show(session: Session, name: str, known: frozenset[str]) -> int:
     if name not in known:
-        raise NotFound(f"no processor is called {name[:100]!r}.{did_you_mean(name[:100], known)}")
+        raise NotFound(ps_types.unknown(name[:100]))
     row = {**_described(name), "config_schema": _schema(name)}
     if session.out.json:
         session.out.data(row)

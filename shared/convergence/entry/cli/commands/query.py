@@ -75,6 +75,8 @@ def command(
         not_there("write Parquet", "use --output csv, or run this where the data directory is while no server has it")
     text = sys.stdin.read() if sql == "-" else sql
     if parquet is not None:
+        if not parquet.absolute().parent.is_dir():
+            raise InvalidInput(f"there is no folder {str(parquet.parent)!r} to write into: make it first")
         written = session.go(_write(session, org, text, limit, timeout_s, parquet))
         found = {"file": str(parquet), "rows": written}
         session.out.data(found) if session.out.json else session.out.line(f"{written} rows in {parquet}")

@@ -90,7 +90,8 @@ async def _trace(session: Session, org: str, charge_id: str) -> dict[str, Any]:
         ask = _Ask(writer.services, org)
         found = await ask.rows(FOCUS, CHARGE_SQL, charge=charge_id)
         if not found:
-            raise NotFound(f"{org} has no charge {charge_id[:100]!r}; the column x_ChargeId of {FOCUS} names them")
+            listing = session.command("query", org, " ".join(("SELECT x_ChargeId, BilledCost FROM", FOCUS, "LIMIT 10")))
+            raise NotFound(f"{org} has no charge {charge_id[:100]!r}; some ids of charges: {listing}")
         charge, *_ = found
         source = charge["x_SourceTable"]
         raw = await ask.rows(source, RAW_SQL.format(table=source), charge=charge_id) if source else []
