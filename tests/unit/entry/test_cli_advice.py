@@ -71,3 +71,27 @@ def test_ids_of_charges_are_found_by_a_query(acme: Cli) -> None:
     answer = acme("trace", "acme", "nope")
     assert answer.code == 2
     assert "convergence query acme 'SELECT x_ChargeId, BilledCost FROM cost_data_standard_1_3 LIMIT 10'" in answer.err
+
+
+def test_a_replay_after_a_change_of_the_file_names_the_way_to_use_it(acme: Cli, configs: Path) -> None:
+    """Who corrects a file and replays would see the same error again, and not know why."""
+    assert acme("run", "acme", "shop/load").code == 1
+    run_id = acme("history", "acme", "--json").data["runs"][0]["run_id"]
+    assert "has changed since" not in acme("replay", run_id).err
+    file = configs / "shop/load.yml"
+    file.write_text(file.read_text().replace('"{file}"', "openai/seed/subscription_plans.csv"))
+    stale = acme("replay", run_id)
+    assert (stale.code, f"convergence replay {run_id} --latest" in stale.err) == (1, True), stale.err
+    latest = acme("replay", run_id, "--latest")
+    assert (latest.code, "has changed since" in latest.err) == (0, False), latest.err
+
+
+def test_an_integration_that_is_missing_gets_the_command(acme: Cli, configs: Path) -> None:
+    (configs / "shop/slip.yml").write_text(
+        'pipeline_id: "{org_slug}-shop-slip"\nprovider: shop\nintegration_required: openai\n'
+        "steps: [{step_id: run_it, ps_type: generic.noop}]\n"
+    )
+    answer = acme("run", "acme", "shop/slip")
+    assert answer.code == 2
+    assert "openai integration not active" in answer.err
+    assert "convergence integration setup ORG openai --secret-from-env NAME=VARIABLE" in answer.err

@@ -29,6 +29,7 @@ from convergence.errors import (
     ConfigError,
     ConfigErrors,
     ConvergenceError,
+    IntegrationInactive,
     InvalidInput,
     NotFound,
     StorageLocked,
@@ -38,6 +39,7 @@ from convergence.tenants.orgs import UNKNOWN_ORG, Org
 
 T = TypeVar("T")
 _SERVED: Final = re.compile(r"\(serve (https?://[^\s)]+)\)")  # as `serve` signs the lock
+_INACTIVE: Final = re.compile(r"(\w{1,100}) integration not active")
 _PLACE: Final = re.compile(r"(.+?)((?::\d{1,9}){0,2})\Z")  # file, then line and column
 _COUNTED_MAX: Final = 1000
 _LOOKS: Final = re.compile(r"\((?:query|report|export|trace|schemas infer|procedures list|doctor)\b")  # change nothing
@@ -127,6 +129,9 @@ class Session:
         """
         if isinstance(error, ConfigError):
             return self.openable(error).with_traceback(error.__traceback__)
+        if isinstance(error, IntegrationInactive) and (named := _INACTIVE.match(str(error))):
+            setup = self.command("integration", "setup", "ORG", named[1], "--secret-from-env", "NAME=VARIABLE")
+            return IntegrationInactive(f"{error} ({setup})")
         if not isinstance(error, NotFound) or self._server is not None or self.url or self.profile:
             return error
         folder = self.data_dir.absolute()

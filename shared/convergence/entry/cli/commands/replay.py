@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from convergence.domain.run import Run
 from convergence.domain.step import Applied
 from convergence.engine.check_days import check_days
 from convergence.engine.dead_letters.act import replay_dead_letter
@@ -23,7 +24,7 @@ from convergence.entry.cli.rows import Rows
 from convergence.entry.cli.run_ids import find_run
 from convergence.entry.cli.sandbox import serve
 from convergence.entry.cli.session import Session
-from convergence.errors import InvalidInput
+from convergence.errors import ConfigErrors, InvalidInput, NotFound
 
 
 @click.command("replay", cls=Command)
@@ -90,6 +91,11 @@ async def _replay(
             edited = read_parameters(loaded.path, loaded.pipeline.parameters, *words, ask=False)
         if not force:
             check_days(services, old.pipeline, edited or {})
+        if not latest and _has_changed(services, old):
+            session.out.note(
+                f"warning: the file of {old.pipeline} has changed since this run, and the replay does what the run was "
+                f"to do; with the file as it is now: {session.command('replay', name, '--latest')}"
+            )
     async with session.writing(f"replay {run_id}", rows) as writer, AsyncExitStack() as stack:
         await serve(session.installation, session.out, [old], stack)
         working = writer if wait else unheard(writer)
@@ -104,6 +110,14 @@ async def _replay(
         await writer.worker.start()
         ended = await follow(writer, [again], display(session.out, rows))
         return await report_end(session.out, writer.services, ended, session.command)
+
+
+def _has_changed(services: Services, run: Run) -> bool:
+    """Whether the run's file is another one now; one that is gone or broken is left to the replay itself."""
+    try:
+        return services.catalog.get(run.pipeline).digest != run.digest
+    except (NotFound, ConfigErrors):
+        return False
 
 
 async def _dead_letter(services: Services, name: str) -> tuple[str, str] | None:
