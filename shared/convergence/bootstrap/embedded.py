@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from convergence.bootstrap.aws import aws_accounts
 from convergence.bootstrap.http_client import HttpClient
 from convergence.bootstrap.objects import object_stores
+from convergence.bootstrap.statements import StatementChecks
 from convergence.config.catalog import Catalog
 from convergence.config.files.notifications import NotificationsFile
 from convergence.config.files.providers import ProviderRegistry
@@ -153,6 +154,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
             notifications=NotificationsFile(options.configs_dir).settings,
             providers=registry.get,
             retention=RetentionFile(options.configs_dir).get,
+            statements=StatementChecks(options.project_id, schemas, options.configs_dir),
         )
         closing.push_async_callback(log.close)
         bus.tap(RUN_EVENTS, log.accept)
@@ -176,6 +178,7 @@ def reading(options: EmbeddedOptions) -> Iterator[Services]:
     directory, clock, keyring = DataDirectory(options.data_dir), SystemClock(), _NoKeyring()
     http = HttpClient(options.env)
     there = directory.documents.exists()
+    schemas = TableSchemas(options.configs_dir)
     documents = SqliteDocuments(directory.documents if there else ":memory:", clock, indexes=INDEXES, read_only=there)
     try:
         yield Services(
@@ -188,7 +191,7 @@ def reading(options: EmbeddedOptions) -> Iterator[Services]:
             clock=clock,
             ids=RandomIds(),
             catalog=Catalog(options.configs_dir),
-            schemas=TableSchemas(options.configs_dir),
+            schemas=schemas,
             orgs=OrgStore(documents),
             credentials=CredentialStore(documents, keyring, clock),
             processor=load,
@@ -199,6 +202,7 @@ def reading(options: EmbeddedOptions) -> Iterator[Services]:
             env=options.env,
             project_id=options.project_id,
             retention=RetentionFile(options.configs_dir).get,
+            statements=StatementChecks(options.project_id, schemas, options.configs_dir),
         )
     finally:
         documents.close()

@@ -143,6 +143,9 @@ async def runnable(
     if unfollowable:
         raise ConfigErrors(unfollowable)
     openings = check_steps(services, loaded, plan, asked.parameters)
+    judged = await services.statements(loaded)
+    if judged.problems:
+        raise ConfigErrors(judged.problems)
     found = await check_credentials(
         services.credentials, plan, openings, org=asked.org_slug, expected=asked.credential_id, sealed=sealed
     )

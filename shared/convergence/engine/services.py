@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
 from convergence.config.files.models import Providers, Retention
+from convergence.config.loader import LoadedPipeline
 from convergence.config.sources import PipelineSource, SchemaSource
 from convergence.domain.plan import Plan
 from convergence.domain.query_cost import LIST_PRICE_TIB
@@ -23,7 +24,7 @@ from convergence.engine.decoded import Decoded
 from convergence.engine.executions import Executions
 from convergence.engine.fan_in import FanInTracker
 from convergence.engine.turns import Turns
-from convergence.errors import StepFailed
+from convergence.errors import ConfigError, StepFailed
 from convergence.ports.aws_accounts import AwsAccounts
 from convergence.ports.bus import Bus
 from convergence.ports.clock import Clock, Ids
@@ -187,6 +188,17 @@ async def _no_trouble() -> str | None:
     return None
 
 
+class Judged(NamedTuple):
+    """What the statements of a pipeline's file have wrong, and what is doubtful about them."""
+
+    problems: tuple[ConfigError, ...] = ()
+    warnings: tuple[ConfigError, ...] = ()
+
+
+async def _not_judged(_: LoadedPipeline) -> Judged:
+    return Judged()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """The ports and the thin repositories above them. `owner` names this boot of this process."""
@@ -218,6 +230,8 @@ class Services:
     objects: Callable[[str, Callable[[], httpx.AsyncClient]], ObjectStores] = _no_objects
     aws: Callable[[str], AwsAccounts] = _no_aws  # accounts at AWS of an org; made for each execution
     retention: Callable[[], Retention] = Retention
+    # Judges the SQL of a file; only where its engine is the warehouse's own.
+    statements: Callable[[LoadedPipeline], Awaitable[Judged]] = _not_judged
     trouble: Callable[[], Awaitable[str | None]] = _no_trouble  # the reason why nothing can be written now, if known
     # Called with the rows that processors report: (run_id, step_id, rows, total, note). For live displays.
     watch: Callable[[str, str, int, int | None, str], None] | None = None

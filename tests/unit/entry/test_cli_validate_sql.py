@@ -112,6 +112,11 @@ REFUSED = {
         "shop/slip.yml:6:14: steps[0].config.sql: line 1, column",
         "write it without quotes or in backticks, `shop_orders`",
     ),
+    "a column of a new table's query": (
+        step("generic.bq_execute", "{sql: CREATE TABLE shop_sums AS SELECT SUM(amuont) AS x FROM shop_orders}"),
+        "shop/slip.yml:6:14: steps[0].config.sql: There is no column 'amuont'.",
+        "Did you mean 'amount'?",
+    ),
     "upsert": (
         select("amount", "    destination: {table: shop_orders, write_mode: upsert}\n"),
         "steps[0].destination: write_mode merge needs key_fields",
@@ -180,6 +185,13 @@ RIGHT = {
     "lineage and all columns": step("generic.bq_execute", "{sql: SELECT * FROM shop_orders}", TO_ORDERS),
     "a NULL and a text that is a number": select("IF(day IS NULL, NULL, '12.5') AS amount"),
     "NULL": select("NULL AS amount"),
+    "a column that a step of the file adds": (
+        f"{HEAD}steps:\n"
+        "  - {step_id: load_columns, ps_type: generic.bq_execute,"
+        " config: {sql: 'ALTER TABLE `{org_dataset}.shop_orders` ADD COLUMN IF NOT EXISTS note STRING'}}\n"
+        "  - {step_id: load_notes, ps_type: generic.bq_execute, depends_on: load_columns,"
+        " config: {sql: \"UPDATE shop_orders SET note = 'x' WHERE TRUE\"}}\n"
+    ),
     "a parameter that the run gives": (
         step("generic.bq_execute", "{sql: SELECT order_id FROM shop_orders WHERE amount > @least_wanted}", TO_ORDERS)
     ),

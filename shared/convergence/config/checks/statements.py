@@ -26,6 +26,11 @@ from convergence.ports.sql_reader import Bound, BoundColumn, SqlReader
 from convergence.ports.warehouse import LINEAGE_COLUMNS
 
 _LINE: Final = re.compile(r"line (\d{1,9}), column \d{1,9}: ")
+_DEFINES: Final = re.compile(
+    r"\b(?:CREATE(?:\s+OR\s+REPLACE)?|ALTER|DROP)\s+(?:TEMP\s+|TEMPORARY\s+)?(?:TABLE|VIEW)\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?"
+    r"(?:`?[^\s`.(]+`?\.)*`?(\w+)",
+    re.IGNORECASE,
+)
 _NAMED: Final = re.compile(r"'(\w+)'|is called (\w+)\.")
 
 
@@ -56,7 +61,7 @@ class _Check:
             sql, types = typed(text, step, self._types, self._reader.project)
             try:
                 self._reader.read_statement(sql)
-                if types is not None and not (step.destination and kind_of_statement(text) == "change"):
+                if types is not None and not self._changed(text) and self._is_bound(step, text):
                     writes = loads_rows(step.ps_type) and not step.destination
                     wrong += self._bound(self._reader.bind(sql, types, writes=writes), step, at, text)
             except ConvergenceError as error:
@@ -67,6 +72,16 @@ class _Check:
                 self._reader.bind(text, {}, writes=False)
             except ConvergenceError as error:
                 wrong.append(self._loaded.positions.problem(("steps", index, "config"), str(error)))
+
+    def _changed(self, text: str) -> bool:
+        """True for a statement about a table that another one of this file makes or alters: its columns are the run's
+        to know."""
+        words = set(re.findall(r"\w+", text))
+        return any(name in words for definition, name in self._defined if definition != text)
+
+    @staticmethod
+    def _is_bound(step: Step, text: str) -> bool:
+        return not (step.destination and kind_of_statement(text) == "change")
 
     def _bound(self, bound: Bound, step: Step, at: KeyPath, text: str) -> list[ConfigError]:
         """Return where the result does not fit its table; warn of what nothing here knows."""
@@ -109,6 +124,14 @@ class _Check:
         for column in schema.columns:
             if column.mode == "REQUIRED" and column.name not in {*names, *LINEAGE_COLUMNS}:
                 yield f"{table} needs the column {column.name!r}, which the statement does not give"
+
+    @cached_property
+    def _defined(self) -> list[tuple[str, str]]:
+        """Statements of this file that make or alter tables, each with the name of its table."""
+        steps = enumerate(self._loaded.pipeline.steps)
+        return [
+            (text, name) for index, step in steps for _, text in texts(step, index) for name in _DEFINES.findall(text)
+        ]
 
     @cached_property
     def _elsewhere(self) -> set[str]:

@@ -98,7 +98,7 @@ async def plan_view(services: Services, prepared: Prepared) -> PlanView:
             "read": sorted({name for step in plan.steps for name in _tables_read(step)}),
             "written": sorted(written.union(loaded.pipeline.output_tables)),
         },
-        "warnings": [str(warning) for warning in loaded.warnings],
+        "warnings": [str(warning) for warning in (*loaded.warnings, *(await services.statements(loaded)).warnings)],
     }
 
 

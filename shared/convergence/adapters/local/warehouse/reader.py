@@ -73,6 +73,8 @@ class DuckDbReader:
         unknown = [name for name in sorted(parse(sql, context).touched.existing) if not self._make(name)]
         if unknown:
             return Bound(tables=tuple(name for _, name in unknown))
+        if query := _query_of(sql):  # DuckDB explains no statement that makes a table
+            self.bind(query, types, writes=False)
         work = partial(self._columns, sql=sql, context=context)
         return Bound(asyncio.run(self._session.read(work, googlesql=True)))
 
@@ -137,6 +139,17 @@ def _described(sql: str, columns: Sequence[tuple[str, SqlType]]) -> tuple[BoundC
         )
         for (name, kind), value in zip(columns, written, strict=True)
     )
+
+
+def _query_of(sql: str) -> str:
+    """Return the query from which a statement makes a table or view; empty for other statements."""
+    from sqlglot import exp
+
+    from convergence.adapters.googlesql.parse import parse_statement
+
+    tree = parse_statement(sql)
+    query = tree.args.get("expression") if isinstance(tree, exp.Create) else None
+    return query.sql("bigquery") if isinstance(query, exp.Query) else ""
 
 
 def _written_out(sql: str) -> tuple[set[str], set[str]]:

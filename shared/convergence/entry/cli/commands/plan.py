@@ -9,9 +9,6 @@ from typing import Any, Final, cast
 import click
 
 from convergence.config.checks.processors import check_processors
-from convergence.config.checks.statements import check_statements
-from convergence.config.files.table_schema import TableSchemas
-from convergence.config.loader import LoadedPipeline
 from convergence.config.parameters.doubts import doubtful_days
 from convergence.engine.check_days import today_of
 from convergence.engine.prepare_run import prepare
@@ -24,7 +21,6 @@ from convergence.entry.cli.output import cell
 from convergence.entry.cli.parameters import parameter_options, read_parameters
 from convergence.entry.cli.server import Server, quoted
 from convergence.entry.cli.session import Session, known_org
-from convergence.errors import ConfigErrors
 
 ABSENT: Final = "(given when it runs)"  # stands for a required secret: a plan opens none
 
@@ -47,22 +43,10 @@ def command(
     if server is not None:
         return _shown(session, _planned(server, org, pipeline, (given, variables, files)))
     session.check_configs()
-    shown, loaded = asyncio.run(_plan(session, org, pipeline, (given, variables, files)))
-    with session.installation.sql_reader(session.place) as reader:
-        schemas = TableSchemas(session.configs_dir)
-        problems, unfamiliar = check_statements(loaded, reader, schemas, session.configs_dir)
-    if problems:
-        raise ConfigErrors(problems)
-    _, doubtful = check_processors(loaded, "embedded", schemas, session.configs_dir)
-    general = shown["warnings"][len(loaded.warnings) :]
-    of_file = (str(session.openable(each)) for each in (*loaded.warnings, *doubtful, *unfamiliar))
-    shown["warnings"] = [*of_file, *general]
-    return _shown(session, shown)
+    return _shown(session, asyncio.run(_plan(session, org, pipeline, (given, variables, files))))
 
 
-async def _plan(
-    session: Session, org: str, pipeline: str, words: tuple[Sequence[str], ...]
-) -> tuple[PlanView, LoadedPipeline]:
+async def _plan(session: Session, org: str, pipeline: str, words: tuple[Sequence[str], ...]) -> PlanView:
     with session.reading() as services:
         await known_org(services, org)
         loaded = services.catalog.get(pipeline)
@@ -71,9 +55,12 @@ async def _plan(
             if spec.type == "secret" and spec.required:
                 parameters.setdefault(name, ABSENT)
         shown = await plan_view(services, await prepare(services, request_for(org, pipeline, parameters)))
+        _, doubtful = check_processors(loaded, "embedded", services.schemas, session.configs_dir)
+        judged = await services.statements(loaded)
+        shown["warnings"] = [str(session.openable(each)) for each in (*loaded.warnings, *doubtful, *judged.warnings)]
         if doubt := doubtful_days(parameters, today_of(services, pipeline)):
             shown["warnings"].append(f"{doubt}; a run of it needs --force")
-        return shown, loaded
+        return shown
 
 
 def _planned(server: Server, org: str, pipeline: str, words: remote.Words) -> PlanView:
