@@ -23,6 +23,7 @@ from convergence.processors.focus.rules import RuleSet, load_rules
 from convergence.processors.focus.settings import GateSettings
 from convergence.processors.focus.slices import Slice, slice_of
 from convergence.processors.focus.sources import of_source
+from convergence.processors.genai.commitment_cost import SELLERS
 from convergence.processors.quarantine import TABLE as QUARANTINE
 from convergence.processors.quarantine import digests
 from convergence.processors.settings import Destination, settings, table_of
@@ -90,8 +91,10 @@ class GateProcessor:
 
 
 def _issuers(context: Context) -> list[str]:
+    """Return the issuers of the registry and the sellers of commitments: AWS issues invoices of these alone."""
     registry = load_providers(context.configs_dir)
-    return [facts.focus.invoice_issuer for facts in registry.providers.values() if facts.focus is not None]
+    known = [facts.focus.invoice_issuer for facts in registry.providers.values() if facts.focus is not None]
+    return [*known, *(seller.provider for seller in SELLERS.values())]
 
 
 def _summary(verdict: Verdict, rules: RuleSet, provider: str) -> dict[str, Any]:
