@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
+import pytest
 
 from convergence.domain.times import to_text
 from convergence.engine.cancel import cancel
@@ -57,6 +58,21 @@ def test_the_next_look_is_at_the_run_that_is_due_first(engine: Engine) -> None:
 
     due, first = engine.run_scenario(scenario)
     assert due == first
+
+
+def test_a_pass_looks_at_the_due_runs_of_all_pages(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convergence.engine.reconcile._PAGE", 2)
+    engine.pipeline(one())
+
+    async def scenario() -> Any:
+        engine.bus.detach()
+        for _ in range(5):
+            await engine.start()
+        steps = hinted(engine)
+        await engine.clock.sleep(61)
+        return await reconcile(engine.services), steps
+
+    assert engine.run_scenario(scenario) == (5, ["load_a"] * 5)
 
 
 def test_a_run_gets_the_error_of_the_step_that_failed(engine: Engine) -> None:

@@ -105,6 +105,12 @@ def test_a_step_that_may_not_run_or_needs_nothing_stops_no_run(shipped: Engine, 
     assert refusal(shipped, f"{SECOND}, {second}") is None
 
 
+def test_a_step_that_earlier_ones_decide_is_checked_all_the_same(shipped: Engine) -> None:
+    answer = refusal(shipped, f"{SECOND}, ps_type: gcp.kms_manager, when: results.first.rows_written == 1")
+    assert answer is not None
+    assert "'gcp.kms_manager' is not part of this installation yet" in answer
+
+
 def test_an_end_step_without_its_credential_stops_no_run(shipped: Engine) -> None:
     text = "step_id: tell, trigger: on_failure, ps_type: notify_systems.slack_notification, config: {message: m}"
     assert refusal(shipped, text) is None
@@ -141,6 +147,17 @@ def test_a_pipeline_of_no_provider_records_the_one_credential_that_it_opens(ship
 
     stored, used = shipped.run_scenario(scenario)
     assert used == stored
+
+
+def test_a_parameter_may_name_the_credential_of_a_run(engine: Engine) -> None:
+    engine.pipeline("parameters: {credential_id: {type: string}}\nsteps: [{step_id: only, ps_type: generic.noop}]")
+
+    async def scenario() -> None:
+        store = engine.services.credentials.store
+        _, second = [await store("acme", "p", "key", name=name) for name in ("first", "second")]
+        assert (await engine.start(parameters={"credential_id": second})).credential_id == second
+
+    engine.run_scenario(scenario)
 
 
 def test_a_replay_with_the_latest_file_is_checked_too(engine: Engine) -> None:

@@ -224,6 +224,29 @@ def test_whoever_reads_a_status_beside_a_sweep_waits_for_one_run_at_most(short: 
     short.run_scenario(scenario)
 
 
+def test_a_dead_letter_that_changes_during_a_sweep_does_not_keep_those_beside_it(short: Engine) -> None:
+    short.works["load_b"] = failing(StepFailed("no"))
+
+    async def scenario() -> None:
+        letters = [f"dead_letters/{(await short.run()).run_id}.load_b.0" for _ in range(2)]
+        for letter in letters:
+            await discard(short.services, "acme", letter.partition("/")[2], reason="not ours", by="cli")
+            await expire(short, letter)
+        later, commit = to_text(short.clock.now() + timedelta(days=1)), short.documents.commit
+
+        async def prolonged(writes: Sequence[Write]) -> list[int]:
+            short.documents.commit = commit  # type: ignore[method-assign]
+            await commit([Patch(letters[0], {("expire_at",): later})])
+            return await commit(writes)
+
+        short.documents.commit = prolonged  # type: ignore[method-assign]
+        assert (await sweep(short.services)).documents == 1
+        assert await short.documents.get(letters[0]) is not None
+        assert await short.documents.get(letters[1]) is None
+
+    short.run_scenario(scenario)
+
+
 def test_runs_of_a_release_without_retention_get_their_expiry_at_a_vacuum(short: Engine) -> None:
     async def scenario() -> None:
         old, new = await short.run(), await short.run()
