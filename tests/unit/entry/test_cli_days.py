@@ -102,3 +102,14 @@ def test_invoices_months_and_terms_take_words_too(acme: Cli) -> None:
     assert (late.code, "a date: YYYY-MM-DD, TODAY-n or one of" in late.err) == (2, True)
     removed = acme("subscription", "remove", "acme", "design", "--starts-on", "someday")
     assert (removed.code, "not 'someday'" in removed.err) == (2, True)
+
+
+def test_a_backfill_by_weeks_of_a_pipeline_that_reads_one_day_is_confirmed(acme: Cli, configs: Path) -> None:
+    steps = "variables: {day: '{date}'}\nsteps: [{step_id: a, ps_type: generic.noop}]\n"
+    file = "pipeline_id: '{org_slug}-day'\nprovider: shop\n" + steps
+    (configs / "shop" / "day.yml").write_text(file)
+    weeks = ("backfill", "acme", "shop/day", "--from", "2026-03-02", "--to", "2026-03-08", "--step", "week")
+    refused = acme(*weeks)
+    assert (refused.code, "would do the last day of it only" in refused.err) == (2, True), refused.err
+    assert acme(*weeks, "--dry-run").code == 0
+    assert acme(*weeks, "--force").code == 0

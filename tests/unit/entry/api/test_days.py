@@ -15,6 +15,9 @@ def test_each_way_to_name_days_asks_first(run_scenario: RunScenario) -> None:
         failed = (await api.run("shop/broken"))["run_id"]
         letters = await api.ask("GET", "/dead-letters/acme", org="acme")
         letter = letters.json()["dead_letters"][0]["letter_id"]
+        steps = "variables: {day: '{date}'}\nsteps: [{step_id: a, ps_type: generic.noop}]\n"
+        one_day = f"pipeline_id: one-day\nprovider: shop\n{steps}"
+        (api.at.services.configs_dir / "shop" / "one_day.yml").write_text(one_day)
         backfill: dict[str, Any] = {"from": "2999-01-01", "to": "2999-01-02"}
         old: dict[str, Any] = {"from": "1980-01-01", "to": "2000-01-01", "step": "month"}
         for path, body in (
@@ -25,6 +28,7 @@ def test_each_way_to_name_days_asks_first(run_scenario: RunScenario) -> None:
             ("/dead-letters/acme/replays", {"pipeline": "shop/broken", "parameters": LATER}),
             ("/pipelines/backfill/acme/shop/cost/daily", backfill),
             ("/pipelines/backfill/acme/shop/cost/daily", old),
+            ("/pipelines/backfill/acme/shop/one_day", {"from": "2026-03-02", "to": "2026-03-08", "step": "week"}),
         ):
             answer = await api.ask("POST", path, org="acme", json=body)
             assert (answer.status_code, answer.json()["code"]) == (422, "input.invalid"), path

@@ -11,6 +11,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from convergence.domain.backfill import CONCURRENCY_MAX, SLICES_MAX, Mode, Step
+from convergence.engine.backfills.check_slices import check_slices
 from convergence.engine.backfills.create import BackfillRequest, create_backfill, plan_backfill
 from convergence.engine.backfills.feed import backfills_of, cancel_backfill, feed, pause, require_backfill, resume
 from convergence.engine.backfills.views import BackfillView, PlanOfBackfill, backfill_view, plan_of_backfill
@@ -64,6 +65,7 @@ async def create(
     check_run(caller, org, loaded.pipeline)
     if not body.force and not dry_run:
         check_days(at.services, loaded.path, {"start_date": body.start.isoformat(), "end_date": body.end.isoformat()})
+        check_slices(at.services, loaded.path, Step(body.step))
     request = BackfillRequest(
         org=org,
         pipeline=loaded.path,

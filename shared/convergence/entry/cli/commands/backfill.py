@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from convergence.config.parameters.dates import parse_date
 from convergence.domain.backfill import CONCURRENCY_MAX, SLICES_MAX, Backfill, Mode, Step
 from convergence.domain.status import RunStatus
+from convergence.engine.backfills.check_slices import check_slices
 from convergence.engine.backfills.create import BackfillRequest, create_backfill, plan_backfill
 from convergence.engine.backfills.feed import feed, require_backfill
 from convergence.engine.backfills.views import BackfillView, PlanOfBackfill, backfill_view, plan_of_backfill
@@ -163,6 +164,7 @@ async def _request(services: Services, org: str, pipeline: str, given: dict[str,
         raise InvalidInput(f"--from and --to: each {error}") from error
     if not given["force"]:
         check_days(services, pipeline, {"start_date": start.isoformat(), "end_date": end.isoformat()})
+        check_slices(services, pipeline, Step(given["step"]))
     return BackfillRequest(
         org=org,
         pipeline=pipeline,
