@@ -106,9 +106,16 @@ async def changed_days(services: Services, org: str, first: date, last: date) ->
 
     The org's dataset has the table of charges. Only where one process owns the warehouse.
     """
-    await services.warehouse.ensure_table(dataset_of(services, org), services.schemas.get(TABLE))
+    await _ensure(services, org)
     found = await _ask(services, org, _DIFFERENT, first, last, GROUPS_MAX)
     return [Changed(row["day"], row["charges"]) for row in found]
+
+
+async def charges_of(services: Services, org: str, first: date, last: date) -> int:
+    """Return how many charges the days have. The org's dataset has the table of charges."""
+    sql = f"SELECT COUNT(*) AS charges FROM cost_data_standard_1_3 WHERE {RANGE}"  # noqa: S608 - constants
+    (found,) = await _ask(services, org, sql, first, last, 1)
+    return int(found["charges"])
 
 
 async def renew(services: Services, org: str, days: Sequence[date]) -> None:
@@ -119,7 +126,7 @@ async def renew(services: Services, org: str, days: Sequence[date]) -> None:
 
 async def rebuild(services: Services, org: str, first: date, last: date) -> None:
     """Sum all days of a range again."""
-    await services.warehouse.ensure_table(dataset_of(services, org), services.schemas.get(TABLE))
+    await _ensure(services, org)
     await renew(services, org, [first + timedelta(days=n) for n in range((last - first).days + 1)])
 
 
@@ -128,6 +135,14 @@ async def summed_at(services: Services, org: str) -> datetime | None:
     (found,) = await _ask(services, org, "SELECT MAX(x_ingested_at) AS at FROM org_cost_daily", None, None, 1)
     at: datetime | None = found["at"]
     return at
+
+
+async def _ensure(services: Services, org: str) -> None:
+    """Make the table of sums or its new columns; a write waits for all earlier ones, so there is none without need."""
+    dataset, schema = dataset_of(services, org), services.schemas.get(TABLE)
+    stored = {column.name for column in await services.warehouse.columns(dataset, TABLE)}
+    if not stored.issuperset(column.name for column in schema.columns):
+        await services.warehouse.ensure_table(dataset, schema)
 
 
 def _together(days: Sequence[date]) -> Iterator[Sequence[date]]:

@@ -11,7 +11,17 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from convergence.domain.times import following_month
-from convergence.engine.daily_costs import FOCUS, Row, changed_days, daily_costs, rebuild, renew, summed_at
+from convergence.engine.daily_costs import (
+    FOCUS,
+    TABLE,
+    Row,
+    changed_days,
+    charges_of,
+    daily_costs,
+    rebuild,
+    renew,
+    summed_at,
+)
 from convergence.engine.services import Services
 from convergence.entry.ui.views.cost_queries import (
     ALLOCATED,
@@ -78,9 +88,10 @@ class Summaries:
             tables = await tables_of(services, org)
             month = await _latest_month(services, org) if FOCUS in tables else None
             ranges = _ranges((first, last), month) if month else []
-            late = await self._renew(services, org, ranges, fresh=fresh, wait=wait) if alone else ()
-            behind = bool(late)
-            if kept is None or not alone or stamp != self._renewed[org]:
+            behind = alone and await self._renew(services, org, ranges, TABLE in tables, fresh=fresh, wait=wait)
+            if behind and TABLE not in tables:
+                kept = Summary(read_at=None, charges=(), compared=(), month=())
+            elif kept is None or not alone or stamp != self._renewed[org]:
                 stamp = self._renewed[org]  # before reading: sums may be renewed beside it
                 read_at = await summed_at(services, org) if behind else now
                 kept = await _read(services, org, (first, last), month, read_at)
@@ -97,7 +108,8 @@ class Summaries:
             self._kept.move_to_end(key)
             if len(self._kept) > _KEPT_MAX:
                 self._kept.popitem(last=False)
-            self._begin(services, org, late)  # the last: what this page reads does not wait for it
+            if behind:
+                self._begin(services, org, ranges)  # the last: what this page reads does not wait for it
             return found
 
     async def idle(self, org: str) -> None:
@@ -106,35 +118,45 @@ class Summaries:
             await asyncio.wait([self._beside[org]])
 
     async def _renew(
-        self, services: Services, org: str, ranges: Sequence[Range], *, fresh: bool, wait: bool
-    ) -> Sequence[date]:
-        """Bring the sums of an org up to date; return the days that have too many new charges to wait for."""
+        self, services: Services, org: str, ranges: Sequence[Range], known: bool, *, fresh: bool, wait: bool
+    ) -> bool:
+        """Bring the sums of an org up to date; return True where there are too many new charges to wait for.
+
+        `known`: the table of sums exists. To make it is a write, which may have to wait for others: where it would be
+        filled beside the page, it is made there too.
+        """
         if fresh and ranges:
             await rebuild(services, org, *ranges[0])
             self._renewed[org] += 1
+        elif not wait and not known and await _count(services, org, ranges) > AT_ONCE_MAX:
+            return True
         changed = [each for range_ in ranges for each in await changed_days(services, org, *range_)]
-        days_ = [each.day for each in changed]
         if not wait and sum(each.charges for each in changed) > AT_ONCE_MAX:
-            return days_
-        if days_:
-            await renew(services, org, days_)
+            return True
+        if changed:
+            await renew(services, org, [each.day for each in changed])
             self._renewed[org] += 1
-        return ()
+        return False
 
-    def _begin(self, services: Services, org: str, changed: Sequence[date]) -> None:
-        """Begin to sum days beside the pages, unless that is under way."""
-        if changed and org not in self._beside:
-            task = asyncio.create_task(self._renew_beside(services, org, changed))
+    def _begin(self, services: Services, org: str, ranges: Sequence[Range]) -> None:
+        """Begin to sum changed days beside the pages, unless that is under way."""
+        if org not in self._beside:
+            task = asyncio.create_task(self._renew_beside(services, org, ranges))
             self._beside[org] = task
             task.add_done_callback(lambda _: self._beside.pop(org, None))
 
-    async def _renew_beside(self, services: Services, org: str, changed: Sequence[date]) -> None:
+    async def _renew_beside(self, services: Services, org: str, ranges: Sequence[Range]) -> None:
         """Add charges up while pages show the sums from before; what fails is begun again by the next look."""
         try:
-            await renew(services, org, changed)
+            for range_ in ranges:
+                await renew(services, org, [each.day for each in await changed_days(services, org, *range_)])
             self._renewed[org] += 1
         except Exception as error:
             logger.warning("the costs of %s could not be added up: %s", org, error, exc_info=error)
+
+
+async def _count(services: Services, org: str, ranges: Sequence[Range]) -> int:
+    return sum([await charges_of(services, org, *range_) for range_ in ranges])
 
 
 def _young(kept: Summary, now: datetime) -> bool:
