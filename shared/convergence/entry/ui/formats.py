@@ -13,6 +13,7 @@ from convergence.domain.times import from_text
 
 NOTHING: Final = "–"  # a missing value is never 0
 _CENT: Final = Decimal("0.01")
+_LEAST: Final = Decimal("0.0001")
 _SECOND: Final = 1_000
 _MINUTE: Final = 60 * _SECOND
 _HOUR: Final = 60 * _MINUTE
@@ -25,9 +26,11 @@ def number(value: float | None) -> str:
 
 
 def money(value: Decimal | None) -> str:
-    """Return `1,912.40`; under one cent four decimals. The page names the currency."""
+    """Return `1,912.40`; under one cent four decimals, and what is less is not 0. The page names the currency."""
     if value is None:
         return NOTHING
+    if value and abs(value) < _LEAST:
+        return f"< {_LEAST}" if value > 0 else f"> −{_LEAST}"
     digits = 4 if value and abs(value) < _CENT else 2
     return f"{value:,.{digits}f}".replace("-", "−")
 
@@ -39,7 +42,7 @@ def plain(value: Decimal | None) -> str:
 
 def signed(value: Decimal | None) -> str:
     """Return money with its sign, a real minus."""
-    return NOTHING if value is None else ("+" if value > 0 else "") + money(value)
+    return NOTHING if value is None else ("+" if value >= _LEAST else "") + money(value)
 
 
 def percent(part: float | None, whole: float = 1) -> str:

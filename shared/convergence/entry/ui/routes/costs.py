@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from convergence.engine.daily_costs import FOCUS
+from convergence.engine.daily_costs import FOCUS, Row
 from convergence.entry.api.auth import OrgName, Reader
 from convergence.entry.api.runtime import At, Runtime
 from convergence.entry.ui.pages import HEADERS, PageRoute, page
-from convergence.entry.ui.views.cost_queries import CHARGES, CHARGES_PER_PAGE, ask, days, raw_rows, tables_of
+from convergence.entry.ui.views.cost_queries import CHARGED, CHARGES, CHARGES_PER_PAGE, ask, days, raw_rows, tables_of
 from convergence.entry.ui.views.costs import (
     DAYS_MAX,
     DIMENSIONS,
@@ -50,10 +51,18 @@ async def costs(
     """Show what was charged, by day and one dimension."""
     asked = _asked(at, first, last, by, currency, dict(request.query_params))
     view = await costs_page(at.services, _summaries(request), org, asked, fresh=fresh)
+    drill = {name: value for name, value in {**asked.filters, "currency": view.currency}.items() if value}
     given = {"from": asked.first, "to": asked.last, "by": asked.by, "currency": currency}
     query = urlencode({name: value for name, value in {**given, **asked.filters}.items() if value})
     return page(
-        request, "costs.html", view=view, active="costs", link=query, dimensions=DIMENSIONS, filter_max=FILTER_MAX
+        request,
+        "costs.html",
+        view=view,
+        active="costs",
+        link=query,
+        drill={"from": asked.first, "to": asked.last, **drill},
+        dimensions=DIMENSIONS,
+        filter_max=FILTER_MAX,
     )
 
 
@@ -86,21 +95,39 @@ async def charges(
     _: Reader,
     first: Annotated[str, Query(alias="from", max_length=10)] = "",
     last: Annotated[str, Query(alias="to", max_length=10)] = "",
-    after: Short = "",
+    currency: Annotated[str, Query(max_length=10)] = "",
+    without: Annotated[Literal["", "provider", "service", "model", "team", "tags"], Query()] = "",
+    after: Annotated[str, Query(max_length=2_000)] = "",
+    skip: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
 ) -> Response:
-    """Show single charges, fifty a page."""
-    asked = _asked(at, first, last, "service", "", dict(request.query_params))
+    """Show single charges, fifty a page, and what all that match add up to."""
+    asked = _asked(at, first, last, "service", currency, dict(request.query_params))
     await at.services.orgs.get(org)
-    values = {name: Parameter("STRING", asked.filters[name]) for name in DIMENSIONS} | {
-        "after": Parameter("STRING", after)
-    }
+    texts = {**asked.filters, "currency": currency, "without": without}
+    wanted = days(asked.first, asked.last) | {name: Parameter("STRING", text) for name, text in texts.items()}
+    place = {"after": Parameter("STRING", after), "skip": Parameter("INT64", skip)}
     known = FOCUS in await tables_of(at.services, org)
-    wanted = {**days(asked.first, asked.last), **values}
-    rows = await ask(at.services, org, CHARGES, wanted, rows_max=CHARGES_PER_PAGE) if known else []
-    given = {name: value for name, value in request.query_params.items() if name != "after"}
-    full = len(rows) == CHARGES_PER_PAGE and rows[-1]["charge_id"]
-    older = "?" + urlencode({**given, "after": rows[-1]["charge_id"]}) if full else None
-    return page(request, "charges.html", rows=rows, asked=asked, older=older, active="costs")
+    rows = await ask(at.services, org, CHARGES, wanted | place, rows_max=CHARGES_PER_PAGE) if known else []
+    totals = await ask(at.services, org, CHARGED, wanted) if known else []
+    return page(
+        request,
+        "charges.html",
+        rows=rows,
+        totals=totals,
+        asked=asked,
+        without=without,
+        older=_older(dict(request.query_params), rows, after, skip),
+        active="costs",
+    )
+
+
+def _older(query: dict[str, str], rows: Sequence[Row], after: str, skip: int) -> str | None:
+    """Return the link to the next page, None after the last one."""
+    if len(rows) < CHARGES_PER_PAGE:
+        return None
+    last = rows[-1]["charge_id"]
+    shown = sum(row["charge_id"] == last for row in rows) + (skip if last == after else 0)
+    return "?" + urlencode({**query, "after": last, "skip": shown})
 
 
 @router.get("/{org}/costs/raw")

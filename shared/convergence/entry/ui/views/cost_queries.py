@@ -70,22 +70,45 @@ GROUP BY team, is_read, currency
 HAVING is_read OR cost <> 0
 ORDER BY cost DESC, team, is_read DESC
 """  # noqa: S608 - constants
-CHARGES: Final = f"""
-SELECT DATE(ChargePeriodStart) AS day, ServiceProviderName AS provider, ServiceName AS service,
-  COALESCE(x_Model, SkuMeter, ChargeDescription, '') AS model, x_ChargeKind AS kind, BilledCost AS cost,
-  BillingCurrency AS currency, PricingQuantity AS quantity, PricingUnit AS unit, ListUnitPrice AS unit_price,
-  x_CostOrigin AS origin, x_PriceSource AS price_source, x_ChargeId AS charge_id, x_run_id AS run_id,
-  x_SourceTable AS source_table, x_SourceRowId AS source_rows, Tags AS tags
+_TEAM: Final = "COALESCE(SubAccountName, SubAccountId, '')"
+_MODEL: Final = "COALESCE(x_Model, SkuMeter, ChargeDescription, '')"
+# `without`: charges that have no such value. An empty parameter asks for all.
+_MATCHING: Final = f"""
 FROM cost_data_standard_1_3
 WHERE {RANGE}
+  AND (@currency = '' OR BillingCurrency = @currency)
   AND (@provider = '' OR ServiceProviderName = @provider)
   AND (@service = '' OR ServiceName = @service)
-  AND (@model = '' OR COALESCE(x_Model, SkuMeter, ChargeDescription, '') = @model)
-  AND (@team = '' OR COALESCE(SubAccountName, SubAccountId, '') = @team)
-  AND x_ChargeId > @after
-ORDER BY x_ChargeId
+  AND (@model = '' OR {_MODEL} = @model)
+  AND (@team = '' OR {_TEAM} = @team)
+  AND CASE @without
+    WHEN 'provider' THEN COALESCE(ServiceProviderName, '')
+    WHEN 'service' THEN COALESCE(ServiceName, '')
+    WHEN 'model' THEN {_MODEL}
+    WHEN 'team' THEN {_TEAM}
+    WHEN 'tags' THEN IF(COALESCE(Tags, '{{}}') IN ('{{}}', ''), '', Tags)
+    ELSE ''
+  END = ''
+"""
+# A page goes on at the last id of the one before; of charges with that id, and of those without any, `skip` were shown.
+CHARGES: Final = f"""
+SELECT DATE(ChargePeriodStart) AS day, ServiceProviderName AS provider, ServiceName AS service,
+  {_MODEL} AS model, x_ChargeKind AS kind, BilledCost AS cost,
+  BillingCurrency AS currency, PricingQuantity AS quantity, PricingUnit AS unit, ListUnitPrice AS unit_price,
+  x_CostOrigin AS origin, x_PriceSource AS price_source, COALESCE(x_ChargeId, '') AS charge_id, x_run_id AS run_id,
+  x_SourceTable AS source_table, x_SourceRowId AS source_rows, Tags AS tags
+{_MATCHING}
+  AND COALESCE(x_ChargeId, '') >= @after
+ORDER BY charge_id, day, x_credential_id, provider, service, model, cost
 LIMIT 50
-"""  # noqa: S608 - constants
+OFFSET @skip
+"""
+CHARGED: Final = f"""
+SELECT BillingCurrency AS currency, COUNT(*) AS charges, SUM(BilledCost) AS cost
+{_MATCHING}
+GROUP BY currency
+ORDER BY charges DESC, currency
+"""
 assert f"LIMIT {CHARGES_PER_PAGE}\n" in CHARGES, "a page is full when it has as many rows as the statement may return"
 
 

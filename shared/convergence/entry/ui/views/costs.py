@@ -67,6 +67,7 @@ class CostsPage:
     """
 
     asked: Asked
+    currency: str
     currencies: Sequence[str]
     total: Decimal
     charges: int
@@ -80,6 +81,7 @@ class CostsPage:
     spans: Sequence[Span]
     choices: Mapping[str, Sequence[str]]
     compared: Sequence[Row]
+    compared_total: Mapping[str, Decimal]  # computed, billed, difference
     teams: Sequence[Row]
     teams_total: Decimal
     forecasts: Sequence[Forecast]
@@ -110,11 +112,13 @@ def _costs_page(summary: Summary, asked: Asked) -> CostsPage:
     teams = [row for row in summary.allocated if row["currency"] == currency]
     if not any(row["is_read"] for row in teams):  # unified/cost does not run here
         teams = []
+    compared = [row for row in summary.compared if row["currency"] in (currency, None)]
     ranges = _spans(asked.first, asked.last)
     series = _series(rows, shares, asked.by, {day: first for first, last in ranges for day in _days(first, last)})
     unit: Literal["day", "week"] = "day" if (asked.last - asked.first).days < _DAILY_MAX else "week"
     return CostsPage(
         asked=asked,
+        currency=currency,
         currencies=currencies or [currency],
         total=_sum(rows, "cost"),
         charges=sum(row["charges"] for row in rows),
@@ -127,7 +131,8 @@ def _costs_page(summary: Summary, asked: Asked) -> CostsPage:
         days=(asked.last - asked.first).days + 1,
         spans=[_span(first, last, [values for _, values in series]) for first, last in ranges],
         choices={each: _choices(charges, each) for each in DIMENSIONS},
-        compared=[row for row in summary.compared if row["currency"] in (currency, None)],
+        compared=compared,
+        compared_total={name: _sum(compared, name) for name in ("computed", "billed", "difference")},
         teams=teams,
         teams_total=_sum(teams, "cost"),
         forecasts=forecasts(summary.month, currency),
