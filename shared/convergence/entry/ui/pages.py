@@ -56,7 +56,7 @@ def page(request: Request, template: str, *, status: int = 200, **data: Any) -> 
         "caller": state.caller,
         "csrf": at.sessions.token(state.session),
         "theme": theme if theme in _THEMES else "",
-        "path": request.url.path,
+        "back": _address(request) if request.method == "GET" else "",
         "now": now,
         "ago": partial(formats.ago, now=now),
         "nav": NAVIGATION,
@@ -91,9 +91,8 @@ class PageRoute(APIRoute):
             try:
                 return await handler(request)
             except Unauthenticated:
-                back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
                 wanted = request.method == "GET" and not request.url.path.startswith("/ui/open/")
-                return redirect(f"{SIGN_IN}?next={quote(back, safe='')}" if wanted else SIGN_IN)
+                return redirect(f"{SIGN_IN}?next={quote(_address(request), safe='')}" if wanted else SIGN_IN)
             except ConvergenceError as error:
                 return error_page(request, error.http_status, str(error), error.code)
             except RequestValidationError as error:
@@ -103,6 +102,11 @@ class PageRoute(APIRoute):
                 return error_page(request, error.status_code, error.detail, "http")
 
         return answered
+
+
+def _address(request: Request) -> str:
+    """Return the path and the query, so that a filtered view is found again."""
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
 @cache

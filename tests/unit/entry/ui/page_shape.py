@@ -11,6 +11,7 @@ HOSTILE = [
     "x" * 10_000,
 ]
 PAGE_MAX = 200_000
+BLOCKS = frozenset({"details", "div", "dl", "form", "ol", "p", "pre", "section", "table", "ul"})
 
 
 class Shape(HTMLParser):
@@ -20,10 +21,18 @@ class Shape(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.attributes: list[tuple[str, str | None]] = []
+        self.ends_paragraphs: list[str] = []  # what no paragraph can hold: browsers end it there, and its look with it
+        self._in_paragraph = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += attrs
+        if self._in_paragraph and tag in BLOCKS:
+            self.ends_paragraphs.append(f"{tag}, line {self.getpos()[0]}")
+        self._in_paragraph = tag == "p" or (self._in_paragraph and tag not in BLOCKS)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_paragraph = self._in_paragraph and tag != "p"
 
 
 def check(page: str) -> Shape:
@@ -33,6 +42,7 @@ def check(page: str) -> Shape:
     assert shape.tags.count("script") == 1
     assert "img" not in shape.tags
     assert "style" not in shape.tags
+    assert shape.ends_paragraphs == []
     names = [name for name, _ in shape.attributes]
     assert not [name for name in names if name == "style" or name.startswith("on")]
     identifiers = [value for name, value in shape.attributes if name == "id"]

@@ -185,6 +185,8 @@ def test_templates_escape_everything_and_carry_no_style() -> None:
         text = file.read_text()
         assert not re.search(r"\|\s*safe\b|autoescape|Markup|\bstyle=|<style|\son\w+=|javascript:", text), file.name
         assert len(text.splitlines()) <= 200, file.name
+        # Text that folds is a block: a browser ends the paragraph before it.
+        assert not re.search(r"<p\b[^>]*>(?:(?!</p>).)*\bfree\(", text), file.name
 
 
 def test_the_style_sheet_is_small_and_needs_no_other() -> None:

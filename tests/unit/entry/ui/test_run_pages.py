@@ -82,6 +82,23 @@ def test_a_run_form_checks_plans_and_starts_once(run_scenario: RunScenario) -> N
     run_scenario(scenario)
 
 
+def test_a_run_is_started_for_other_days_by_its_form(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        browser = await Browser.signed_in(api)
+        page = "/ui/acme/run/shop/cost/daily"
+        assert re.search(r'name="p\.start_date" type="date" value=""', await browser.get(page))
+        days = {"p.start_date": "2026-11-02", "p.end_date": "2026-11-04"}
+        checked = (await browser.send(page, page, {**days, "check": "1"}, 200)).text
+        assert "steps for 2026-11-02 to 2026-11-04" in checked
+        assert re.search(r'name="p\.end_date" type="date" value="2026-11-04"', checked)
+        started = await browser.send(page, page, days)
+        run_id = started.headers["location"].rpartition("/")[2]
+        run = (await api.ask("GET", f"/pipelines/status/acme/{run_id}", org="acme")).json()
+        assert [run["parameters"][name] for name in ("start_date", "end_date")] == ["2026-11-02", "2026-11-04"]
+
+    run_scenario(scenario)
+
+
 def test_odd_days_are_asked_about_before_a_run_and_a_replay(
     run_scenario: RunScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +170,7 @@ def test_list_and_page_show_the_same_status(run_scenario: RunScenario) -> None:
         words = [re.search(r'class="st (\w+)"', page.partition("<tbody>" if "<tbody" in page else "x")[2]) for page in (
             await browser.get("/ui/acme/pipelines"), await browser.get("/ui/acme/pipelines/history"),
         )]  # fmt: skip
-        verdict = re.search(r'<p class="say"><span class="st (\w+)"', await browser.get(f"/ui/acme/runs/{run_id}"))
+        verdict = re.search(r'<div class="say"><span class="st (\w+)"', await browser.get(f"/ui/acme/runs/{run_id}"))
         assert verdict is not None
         assert [each and each[1] for each in words] == [verdict[1], verdict[1]] == ["fail", "fail"]
 

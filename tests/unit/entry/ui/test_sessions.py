@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 
@@ -196,5 +198,18 @@ def test_an_expired_session_is_sent_back_to_the_page_it_wanted(run_scenario: Run
         browser.client.cookies.set("convergence", text)
         answer = await browser.client.get("/ui/acme/pipelines/history?status=failed")
         assert answer.headers["location"] == "/ui/sign-in?next=%2Fui%2Facme%2Fpipelines%2Fhistory%3Fstatus%3Dfailed"
+
+    run_scenario(scenario)
+
+
+def test_another_theme_shows_the_same_view(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        browser = await Browser.signed_in(api)
+        view = "/ui/acme/pipelines/history?status=failed&pipeline=shop/broken"
+        back = re.search(r'name="back" value="([^"]*)"', await browser.get(view))
+        assert back is not None
+        changed = await browser.send(view, "/ui/theme", {"theme": "dark", "back": unescape(back[1])})
+        assert changed.headers["location"] == view
+        await browser.get(view)
 
     run_scenario(scenario)

@@ -15,7 +15,7 @@ from convergence.entry.api.runtime import At, Runtime
 from convergence.entry.ui.forms import Form, Signed
 from convergence.entry.ui.pages import PageRoute, page, redirect
 from convergence.entry.ui.views.first_run import key_of, setup_of
-from convergence.entry.ui.views.start import given, start_fields
+from convergence.entry.ui.views.start import given, start_days, start_fields
 from convergence.errors import ConfigErrors, ConvergenceError, InvalidInput
 
 router = APIRouter(route_class=PageRoute)
@@ -103,6 +103,7 @@ async def _form(
         name=loaded.pipeline.name or loaded.path,
         description=loaded.pipeline.description,
         fields=start_fields(loaded, sent),
+        days=start_days(loaded, sent),
         compare=False,
         plan=plan,
         wrong=wrong,

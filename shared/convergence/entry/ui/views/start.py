@@ -8,6 +8,7 @@ from convergence.config.loader import LoadedPipeline
 from convergence.entry.ui.views.replay import Editable, as_text, choices
 
 _FIELD = "p."  # in front of a parameter's name
+_RANGE = ("start_date", "end_date")
 
 
 def start_fields(loaded: LoadedPipeline, sent: Mapping[str, str]) -> list[Editable]:
@@ -25,6 +26,13 @@ def start_fields(loaded: LoadedPipeline, sent: Mapping[str, str]) -> list[Editab
         )
         for name, spec in loaded.pipeline.parameters.items()
     ]
+
+
+def start_days(loaded: LoadedPipeline, sent: Mapping[str, str]) -> dict[str, str]:
+    """Return the days that every run has, as the form holds them; none where the pipeline declares days of its own."""
+    if any(name in loaded.pipeline.parameters for name in ("date", *_RANGE)):
+        return {}
+    return {name: sent.get(f"{_FIELD}{name}", "") for name in _RANGE}
 
 
 def given(sent: Mapping[str, str]) -> dict[str, str]:
