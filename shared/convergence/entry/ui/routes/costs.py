@@ -16,7 +16,15 @@ from convergence.engine.daily_costs import FOCUS, Row
 from convergence.entry.api.auth import OrgName, Reader
 from convergence.entry.api.runtime import At, Runtime
 from convergence.entry.ui.pages import HEADERS, PageRoute, page
-from convergence.entry.ui.views.cost_queries import CHARGED, CHARGES, CHARGES_PER_PAGE, ask, days, raw_rows, tables_of
+from convergence.entry.ui.views.cost_queries import (
+    CHARGES_PER_PAGE,
+    ask,
+    charged_sql,
+    charges_sql,
+    days,
+    raw_rows,
+    tables_of,
+)
 from convergence.entry.ui.views.costs import (
     DAYS_MAX,
     DIMENSIONS,
@@ -103,12 +111,15 @@ async def charges(
     """Show single charges, fifty a page, and what all that match add up to."""
     asked = _asked(at, first, last, "service", currency, dict(request.query_params))
     await at.services.orgs.get(org)
-    texts = {**asked.filters, "currency": currency, "without": without}
-    wanted = days(asked.first, asked.last) | {name: Parameter("STRING", text) for name, text in texts.items()}
-    place = {"after": Parameter("STRING", after), "skip": Parameter("INT64", skip)}
-    known = FOCUS in await tables_of(at.services, org)
-    rows = await ask(at.services, org, CHARGES, wanted | place, rows_max=CHARGES_PER_PAGE) if known else []
-    totals = await ask(at.services, org, CHARGED, wanted) if known else []
+    given = {name: text for name, text in {**asked.filters, "currency": currency}.items() if text}
+    wanted = days(asked.first, asked.last) | {name: Parameter("STRING", text) for name, text in given.items()}
+    place = {"skip": Parameter("INT64", skip)} | ({"after": Parameter("STRING", after)} if after else {})
+    rows: list[Row] = []
+    totals: list[Row] = []
+    if FOCUS in await tables_of(at.services, org):
+        sql = charges_sql(given, without, goes_on=after != "")
+        rows = await ask(at.services, org, sql, wanted | place, rows_max=CHARGES_PER_PAGE)
+        totals = await ask(at.services, org, charged_sql(given, without), wanted)
     return page(
         request,
         "charges.html",
@@ -125,8 +136,8 @@ def _older(query: dict[str, str], rows: Sequence[Row], after: str, skip: int) ->
     """Return the link to the next page, None after the last one."""
     if len(rows) < CHARGES_PER_PAGE:
         return None
-    last = rows[-1]["charge_id"]
-    shown = sum(row["charge_id"] == last for row in rows) + (skip if last == after else 0)
+    last = rows[-1]["charge_id"] or ""
+    shown = sum((row["charge_id"] or "") == last for row in rows) + (skip if last == after else 0)
     return "?" + urlencode({**query, "after": last, "skip": shown})
 
 

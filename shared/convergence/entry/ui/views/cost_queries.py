@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Final
 
@@ -37,7 +37,7 @@ ORDER BY provider, currency, state, class
 ALLOCATED: Final = f"""
 WITH charged AS (
   SELECT x_pipeline_run_date AS charge_date, COALESCE(x_Provider, '') AS provider,
-    COALESCE(x_ChargeId, '') AS charge_id, COALESCE(x_credential_id, '') AS credential_id,
+    x_ChargeId AS charge_id, COALESCE(x_credential_id, '') AS credential_id,
     BillingCurrency AS currency, SUM(BilledCost) AS cost
   FROM cost_data_standard_1_3
   WHERE {RANGE}
@@ -72,44 +72,50 @@ ORDER BY cost DESC, team, is_read DESC
 """  # noqa: S608 - constants
 _TEAM: Final = "COALESCE(SubAccountName, SubAccountId, '')"
 _MODEL: Final = "COALESCE(x_Model, SkuMeter, ChargeDescription, '')"
-# `without`: charges that have no such value. An empty parameter asks for all.
-_MATCHING: Final = f"""
-FROM cost_data_standard_1_3
-WHERE {RANGE}
-  AND (@currency = '' OR BillingCurrency = @currency)
-  AND (@provider = '' OR ServiceProviderName = @provider)
-  AND (@service = '' OR ServiceName = @service)
-  AND (@model = '' OR {_MODEL} = @model)
-  AND (@team = '' OR {_TEAM} = @team)
-  AND CASE @without
-    WHEN 'provider' THEN COALESCE(ServiceProviderName, '')
-    WHEN 'service' THEN COALESCE(ServiceName, '')
-    WHEN 'model' THEN {_MODEL}
-    WHEN 'team' THEN {_TEAM}
-    WHEN 'tags' THEN IF(COALESCE(Tags, '{{}}') IN ('{{}}', ''), '', Tags)
-    ELSE ''
-  END = ''
-"""
-# A page goes on at the last id of the one before; of charges with that id, and of those without any, `skip` were shown.
-CHARGES: Final = f"""
+_COLUMNS: Final = {
+    "provider": "COALESCE(ServiceProviderName, '')",
+    "service": "COALESCE(ServiceName, '')",
+    "model": _MODEL,
+    "team": _TEAM,
+    "currency": "BillingCurrency",
+    "tags": "IF(COALESCE(Tags, '{}') IN ('{}', ''), '', Tags)",
+}
+_CHARGES: Final = f"""
 SELECT DATE(ChargePeriodStart) AS day, ServiceProviderName AS provider, ServiceName AS service,
   {_MODEL} AS model, x_ChargeKind AS kind, BilledCost AS cost,
   BillingCurrency AS currency, PricingQuantity AS quantity, PricingUnit AS unit, ListUnitPrice AS unit_price,
-  x_CostOrigin AS origin, x_PriceSource AS price_source, COALESCE(x_ChargeId, '') AS charge_id, x_run_id AS run_id,
+  x_CostOrigin AS origin, x_PriceSource AS price_source, x_ChargeId AS charge_id, x_run_id AS run_id,
   x_SourceTable AS source_table, x_SourceRowId AS source_rows, Tags AS tags
-{_MATCHING}
-  AND COALESCE(x_ChargeId, '') >= @after
-ORDER BY charge_id, day, x_credential_id, provider, service, model, cost
-LIMIT 50
-OFFSET @skip
 """
-CHARGED: Final = f"""
-SELECT BillingCurrency AS currency, COUNT(*) AS charges, SUM(BilledCost) AS cost
-{_MATCHING}
-GROUP BY currency
-ORDER BY charges DESC, currency
-"""
-assert f"LIMIT {CHARGES_PER_PAGE}\n" in CHARGES, "a page is full when it has as many rows as the statement may return"
+_FOUND: Final = f"""
+FROM cost_data_standard_1_3
+WHERE {RANGE}"""
+
+
+def charges_sql(asked: Collection[str], without: str, *, goes_on: bool) -> str:
+    """Return the statement for a page of charges, with parameters for the names in `asked`, `after` and `skip`.
+
+    `without`: only charges without that; empty for all. A page that goes on begins at the last id of the one before;
+    of charges with that id, and of those without any, `skip` were shown.
+    """
+    after = "\n  AND x_ChargeId >= @after" if goes_on else ""
+    # Bare columns: of a million charges only these are sorted, and the others read for fifty. NULL comes first.
+    order = "x_ChargeId, x_pipeline_run_date, x_credential_id, BilledCost"
+    return f"{_CHARGES}{_matching(asked, without)}{after}\nORDER BY {order}\nLIMIT {CHARGES_PER_PAGE}\nOFFSET @skip"
+
+
+def charged_sql(asked: Collection[str], without: str) -> str:
+    """Return the statement for the number and the sum of those charges by currency."""
+    sums = "COUNT(*) AS charges, SUM(BilledCost) AS cost"
+    matching = _matching(asked, without)
+    return f"SELECT BillingCurrency AS currency, {sums}{matching}\nGROUP BY currency\nORDER BY charges DESC, currency"
+
+
+def _matching(asked: Collection[str], without: str) -> str:
+    """Return FROM and WHERE with a condition for what is asked for alone: each costs time with a million charges."""
+    conditions = [f"{column} = @{name}" for name, column in _COLUMNS.items() if name in asked]
+    conditions += [f"{_COLUMNS[without]} = ''"] if without else []
+    return _FOUND + "".join(f"\n  AND {each}" for each in conditions)
 
 
 async def tables_of(services: Services, org: str) -> frozenset[str]:
