@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:Deprecati
 FAILING = """
 pipeline_id: "{org_slug}-acme-usage-sums"
 steps:
-  - {step_id: run_wrong, ps_type: generic.bq_execute, config: {query: "SELECT nothing"}}
+  - {step_id: run_wrong, ps_type: generic.bq_execute, config: {query: "SELECT ERROR('nothing')"}}
 """
 OWN = """  - {step_id: notify_us, ps_type: generic.noop, trigger: on_failure}
 """

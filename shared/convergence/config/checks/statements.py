@@ -26,11 +26,8 @@ from convergence.ports.sql_reader import Bound, BoundColumn, SqlReader
 from convergence.ports.warehouse import LINEAGE_COLUMNS
 
 _LINE: Final = re.compile(r"line (\d{1,9}), column \d{1,9}: ")
-_DEFINES: Final = re.compile(
-    r"\b(?:CREATE(?:\s+OR\s+REPLACE)?|ALTER|DROP)\s+(?:TEMP\s+|TEMPORARY\s+)?(?:TABLE|VIEW)\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?"
-    r"(?:`?[^\s`.(]+`?\.)*`?(\w+)",
-    re.IGNORECASE,
-)
+_CHANGES: Final = re.compile(r"\b(?:CREATE|ALTER|DROP)\b", re.IGNORECASE)
+_CHANGED: Final = re.compile(r"\b(?:TABLE|VIEW)\s++(?:IF\s++(?:NOT\s++)?+EXISTS\s++)?+([\w.`{}-]++)", re.IGNORECASE)
 _NAMED: Final = re.compile(r"'(\w+)'|is called (\w+)\.")
 
 
@@ -129,8 +126,12 @@ class _Check:
     def _defined(self) -> list[tuple[str, str]]:
         """Statements of this file that make or alter tables, each with the name of its table."""
         steps = enumerate(self._loaded.pipeline.steps)
+        sql = [text for index, step in steps for _, text in texts(step, index) if _CHANGES.search(text)]
         return [
-            (text, name) for index, step in steps for _, text in texts(step, index) for name in _DEFINES.findall(text)
+            (text, re.findall(r"\w+", name)[-1])
+            for text in sql
+            for name in _CHANGED.findall(text)
+            if name.strip("`{}.-")
         ]
 
     @cached_property

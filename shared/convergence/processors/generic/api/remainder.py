@@ -42,7 +42,7 @@ def remainder(answer: Answer, paging: Pagination | None, data_path: str) -> str:
 
 
 def _known_to_end(paging: Pagination, answer: Answer) -> bool:
-    """Whether the listing ended by what the file says of it: no row, a total, a flag, or a page already seen."""
+    """Whether the listing ended as the file wants it to: by a total, a flag, or a page that was seen before."""
     if paging.type in NUMBERED or paging.more_path:
         return True
     return paging.type != "none" and bool(paging.path) and at_path(answer.data, paging.path) not in (None, "", False)

@@ -43,7 +43,7 @@ def _coerced(sides: list[exp.Expr]) -> list[exp.Expr]:
 
 
 def _readable(side: exp.Literal, kind: str) -> exp.Literal:
-    """A text that is no date is refused before any row is read, as BigQuery does: an empty table would hide it."""
+    """A text that cannot be read as a date is refused before any row is, as BigQuery does: no empty table hides it."""
     if side.is_string and not is_moment(side.name, kind):
         raise StepFailed(f"The text {side.name[:40]!r} beside a {kind} is not a {kind}; write it as {_EXAMPLES[kind]}.")
     return side
