@@ -12,6 +12,8 @@ from typing import Final
 from sqlglot import exp
 
 from convergence.adapters.googlesql.elsewhere import INSTEAD
+from convergence.adapters.googlesql.modifiers import refuse_modifiers
+from convergence.adapters.googlesql.signatures import refuse_wrong_calls
 from convergence.errors import StepFailed, did_you_mean
 
 RUNNING: Final = frozenset(
@@ -64,7 +66,9 @@ OWN: Final[Mapping[str, int]] = {"ERROR": 1, "IEEE_DIVIDE": 2}  # name → numbe
 
 
 def refuse_unknown(tree: exp.Expr) -> None:
-    """Raise `StepFailed` for a function that does not run here, with the nearest names."""
+    """Raise `StepFailed` for a function that does not run here, with the nearest names, or a wrong call."""
+    refuse_wrong_calls(tree)
+    refuse_modifiers(tree)
     for function in tree.find_all(exp.Anonymous, exp.AnonymousAggFunc):
         name = str(function.this).upper()
         if name in NOT_HERE:

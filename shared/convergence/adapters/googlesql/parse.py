@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import ClassVar, Final
 
@@ -15,12 +15,27 @@ from sqlglot.parsers.bigquery import BigQueryParser
 
 from convergence.adapters.googlesql.alter import several_clauses
 from convergence.adapters.googlesql.bounds import check_joins, check_length, check_tokens
+from convergence.adapters.googlesql.foreign import refuse_foreign_forms, refuse_foreign_signs
 from convergence.adapters.googlesql.functions import RUNNING
 from convergence.adapters.googlesql.json_paths import with_paths
+from convergence.adapters.googlesql.signatures import with_counts, without_forms
 from convergence.adapters.googlesql.wording import described, hint
 from convergence.errors import StepFailed
 
-_ELSEWHERE: Final = {TokenType.DCOLON: "CAST(x AS type)", TokenType.ILIKE: "LOWER(x) LIKE 'a%'"}
+# The operators of bits, the loosest first; all of them bind less than + and -.
+_BITS: Final[tuple[Mapping[tuple[TokenType, ...], type[exp.Binary]], ...]] = (
+    {(TokenType.PIPE,): exp.BitwiseOr},
+    {(TokenType.CARET,): exp.BitwiseXor},
+    {(TokenType.AMP,): exp.BitwiseAnd},
+    {(TokenType.LT, TokenType.LT): exp.BitwiseLeftShift, (TokenType.GT, TokenType.GT): exp.BitwiseRightShift},
+)
+_OPENING: Final = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET})
+_CLOSING: Final = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET})
+
+
+def _in_brackets(node: exp.Expr | None) -> exp.Expr | None:
+    kinds = tuple(kind for rank in _BITS for kind in rank.values())
+    return exp.Paren(this=node) if isinstance(node, kinds) else node
 
 
 def _without_reading(make: Callable[..., exp.Expr]) -> Callable[..., exp.Expr]:
@@ -59,6 +74,47 @@ class _GoogleSql(BigQuery):
                 f"expected here: write it without quotes or in backticks, `{token.text[:40]}`."
             )
 
+        def _parse_bitwise(self) -> exp.Expr | None:
+            """The parser gives the operators of bits one rank, and so does DuckDB: GoogleSQL's is kept by brackets."""
+            return self._bits(0)
+
+        def _bits(self, rank: int) -> exp.Expr | None:
+            if rank == len(_BITS):
+                return self._joined_texts()
+            left = self._bits(rank + 1)
+            while kind := next((kind for signs, kind in _BITS[rank].items() if self._match_signs(signs)), None):
+                right = self._bits(rank + 1)
+                left = self.expression(kind(this=_in_brackets(left), expression=_in_brackets(right)))
+            return left
+
+        def _match_signs(self, signs: tuple[TokenType, ...]) -> bool:
+            return bool(self._match(signs[0]) if len(signs) == 1 else self._match_pair(signs[0], signs[1]))
+
+        def _joined_texts(self) -> exp.Expr | None:
+            left = self._parse_term()
+            while self._match(TokenType.DPIPE):
+                safe = not self.dialect.STRICT_STRING_CONCAT
+                left = self.expression(exp.DPipe(this=left, expression=self._parse_term(), safe=safe))
+            return left
+
+        def _inverted(self) -> exp.Expr:
+            """In DuckDB ~ binds less than + and -."""
+            return exp.Paren(this=self.expression(exp.BitwiseNot(this=self._parse_unary())))
+
+        UNARY_PARSERS: ClassVar = {**BigQueryParser.UNARY_PARSERS, TokenType.TILDE: _inverted}
+
+        def _string_agg(self) -> exp.GroupConcat:
+            """The parser drops what follows the separator."""
+            depth, commas = 0, 0
+            for token in self._tokens[self._index :]:
+                depth += (token.token_type in _OPENING) - (token.token_type in _CLOSING)
+                if depth < 0 or (depth == 0 and token.token_type == TokenType.ORDER_BY):
+                    break
+                commas += depth == 0 and token.token_type == TokenType.COMMA
+            if commas > 1:
+                raise StepFailed(f"STRING_AGG takes 1 or 2 arguments here, found {commas + 1}.")
+            return self._parse_string_agg()
+
         def _parse_cast(self, strict: bool, safe: bool | None = None) -> exp.Expr:
             """CAST … FORMAT would become a parse of another dialect's format."""
             parsed = super()._parse_cast(strict, safe)
@@ -66,7 +122,7 @@ class _GoogleSql(BigQuery):
                 raise StepFailed("CAST … FORMAT cannot run here; use FORMAT_DATE or PARSE_DATE.")
             return parsed
 
-        FUNCTIONS: ClassVar = (
+        FUNCTIONS: ClassVar = with_counts(
             {name: make for name, make in BigQueryParser.FUNCTIONS.items() if name in RUNNING}
             | {
                 name: _without_reading(BigQueryParser.FUNCTIONS[name])
@@ -74,9 +130,10 @@ class _GoogleSql(BigQuery):
             }
             | with_paths(BigQueryParser.FUNCTIONS)
         )
-        FUNCTION_PARSERS: ClassVar = {
-            name: make for name, make in BigQueryParser.FUNCTION_PARSERS.items() if name in RUNNING
-        } | {"JSON_OBJECT": _json_object}
+        FUNCTION_PARSERS: ClassVar = without_forms(
+            {name: make for name, make in BigQueryParser.FUNCTION_PARSERS.items() if name in RUNNING}
+            | {"JSON_OBJECT": _json_object, "STRING_AGG": _string_agg}
+        )
 
 
 @cache
@@ -92,7 +149,7 @@ def parse_statement(sql: str) -> exp.Expr:
     try:
         tokens = source().tokenize(sql)
         check_tokens(tokens)
-        _refuse_other_dialects(tokens)
+        refuse_foreign_signs(tokens)
         trees = [_whole(tree, sql, tokens) for tree in source().parser().parse(tokens, sql) if tree is not None]
     except SqlglotError as error:
         raise StepFailed(_where(error)) from error
@@ -104,6 +161,7 @@ def parse_statement(sql: str) -> exp.Expr:
         raise StepFailed(f"One statement is expected, but {len(trees)} were given.")
     check_joins(trees[0])
     _refuse_moves(trees[0])
+    refuse_foreign_forms(trees[0])
     try:
         missing = next((each for node in trees[0].walk() for each in node.error_messages()), None)
     except TypeError as error:  # a node with a part that its kind cannot have
@@ -111,15 +169,6 @@ def parse_statement(sql: str) -> exp.Expr:
     if missing is not None:
         raise StepFailed(f"syntax error: {described(missing)}.")
     return trees[0]
-
-
-def _refuse_other_dialects(tokens: list[Token]) -> None:
-    """Signs that sqlglot takes in every dialect, and BigQuery in none of its statements."""
-    for token in tokens:
-        if instead := _ELSEWHERE.get(token.token_type):
-            raise StepFailed(
-                f"line {token.line}, column {token.col}: GoogleSQL does not have {token.text}; write {instead}."
-            )
 
 
 def _refuse_moves(tree: exp.Expr) -> None:

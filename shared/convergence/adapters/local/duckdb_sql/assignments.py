@@ -10,11 +10,12 @@ from sqlglot import exp
 from convergence.adapters.local.duckdb_sql.infer import COLUMNS
 from convergence.adapters.local.duckdb_sql.rules.base import kind_named, kind_of
 from convergence.adapters.local.duckdb_sql.rules.casts import as_decimal, as_kind
+from convergence.adapters.local.duckdb_sql.rules.fields import fit_fields
 from convergence.adapters.local.duckdb_sql.rules.structs import branches_of
 from convergence.errors import StepFailed
 
 if TYPE_CHECKING:
-    from convergence.adapters.googlesql.types import Catalog
+    from convergence.adapters.googlesql.types import Catalog, SqlType
 
 _MOMENTS: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
 # GoogleSQL: "Coercion". A literal with a point is a NUMERIC where one is wanted.
@@ -36,9 +37,11 @@ def check_assignments(tree: exp.Expr, catalog: Catalog) -> None:
     columns = catalog.get((target.db, target.name)) if isinstance(target, exp.Table) else None
     if columns is None:
         return
-    kinds = {name.lower(): kind.name for name, kind in columns}
+    kinds = {name.lower(): kind for name, kind in columns}
     for name, value in _assigned(tree, [name for name, _ in columns]):
-        _check(name, kinds.get(name.lower(), ""), value)
+        if (kind := kinds.get(name.lower())) is not None:
+            _check(name, kind.name, value)
+            _fit(name, kind, value)
 
 
 def _assigned(tree: exp.Expr, columns: list[str]) -> Iterator[tuple[str, exp.Expr]]:
@@ -71,11 +74,22 @@ def _rows(source: exp.Expr | None) -> Iterator[list[exp.Expr]]:
 
 
 def _column(name: str, kind: exp.DataType | None) -> exp.Expr:
-    """Return a column that a star stands for. Only a FLOAT64 has its type: a decimal column would change its value."""
+    """Return a column that a star stands for, without the type of a decimal, which would change its value."""
     column = exp.column(name)
-    if kind is not None and kind_named(kind) == "FLOAT64":
+    if kind is not None and kind_named(kind) in {"FLOAT64", "STRUCT", "ARRAY"}:
         column.type = kind
     return column
+
+
+def _fit(name: str, kind: SqlType, value: exp.Expr) -> None:
+    """Structs are stored by position; DuckDB stores the fields of the same name."""
+    if kind.name not in {"STRUCT", "ARRAY"} or kind_of(value) != kind.name:
+        return
+    fitted = fit_fields(value.copy(), exp.DataType.build(str(kind), dialect="bigquery"))
+    if fitted is not None and value.parent is None:
+        raise StepFailed(f"The column {name!r} has structs with other names: write the columns instead of *.")
+    if fitted is not None:
+        value.replace(fitted)
 
 
 def _check(name: str, wanted: str, value: exp.Expr) -> None:

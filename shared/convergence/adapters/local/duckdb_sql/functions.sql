@@ -96,6 +96,16 @@ CREATE OR REPLACE MACRO googlesql.finite_or_null(r, a) AS CASE WHEN isfinite(r) 
 CREATE OR REPLACE MACRO googlesql.sized(n) AS
   CASE WHEN n IS NULL THEN NULL WHEN n < 0 THEN error('a length cannot be negative') ELSE n END;
 CREATE OR REPLACE MACRO googlesql.sized_or_null(n) AS CASE WHEN n >= 0 THEN n END;
+-- Types with bounds: NUMERIC(p, s) rounds to s places, and has a limit; STRING(n) and BYTES(n) have n characters or bytes.
+CREATE OR REPLACE MACRO googlesql.numeric_fitted(x, s, l) AS CASE WHEN abs(round(x, s)) >= l THEN error('the number has more digits than its type') ELSE CAST(round(x, s) AS DECIMAL(38, 9)) END;
+CREATE OR REPLACE MACRO googlesql.numeric_fitted_or_null(x, s, l) AS CASE WHEN (abs(round(x, s)) >= l) IS NOT TRUE THEN CAST(round(x, s) AS DECIMAL(38, 9)) END;
+CREATE OR REPLACE MACRO googlesql.bignumeric_fitted(x, s, l) AS CASE WHEN abs(round(x, s)) >= l THEN error('the number has more digits than its type') ELSE CAST(round(x, s) AS DECIMAL(38, 18)) END;
+CREATE OR REPLACE MACRO googlesql.bignumeric_fitted_or_null(x, s, l) AS CASE WHEN (abs(round(x, s)) >= l) IS NOT TRUE THEN CAST(round(x, s) AS DECIMAL(38, 18)) END;
+CREATE OR REPLACE MACRO googlesql.within
+  (x VARCHAR, n) AS CASE WHEN length(x) > n THEN error('the text is longer than its type') ELSE x END,
+  (x BLOB, n) AS CASE WHEN octet_length(x) > n THEN error('the bytes are more than their type has') ELSE x END;
+CREATE OR REPLACE MACRO googlesql.within_or_null
+  (x VARCHAR, n) AS CASE WHEN length(x) <= n THEN x END, (x BLOB, n) AS CASE WHEN octet_length(x) <= n THEN x END;
 -- REPEAT, LPAD and RPAD give at most 1 MiB, as in BigQuery.
 CREATE OR REPLACE MACRO googlesql.pad_length(n) AS CAST(CASE WHEN n > 1048576 THEN error('LPAD and RPAD give 1 MB at most') ELSE googlesql.sized(n) END AS INTEGER);
 CREATE OR REPLACE MACRO googlesql.pad_length_or_null(n) AS CAST(CASE WHEN n BETWEEN 0 AND 1048576 THEN n END AS INTEGER);

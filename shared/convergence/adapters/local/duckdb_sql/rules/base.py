@@ -116,6 +116,7 @@ _RAISING: Final = {
         "datetime_of", "time_of", "timestamp_of", "to_int64", "to_float64", "to_numeric", "to_bignumeric",
         "to_bool", "in_range", "shifted", "moved", "date_from_parts", "datetime_from_parts", "time_from_parts",
         "parsed", "int_series", "numeric_series", "date_series", "timestamp_series", "month_dates", "repeated",
-        "pad_length", "replaced", "replacement", "bounded", "shift_left", "shift_right", "ascii", "distinct_characters"
+        "pad_length", "replaced", "replacement", "bounded", "shift_left", "shift_right", "ascii", "distinct_characters",
+        "numeric_fitted", "bignumeric_fitted", "within",
     )
 }  # fmt: skip

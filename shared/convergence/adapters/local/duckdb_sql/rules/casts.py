@@ -23,6 +23,7 @@ from convergence.adapters.local.duckdb_sql.rules.base import (
     text,
     typed,
 )
+from convergence.adapters.local.duckdb_sql.rules.fields import fit_fields
 from convergence.errors import StepFailed
 
 _DECIMALS: Final = frozenset({"NUMERIC", "BIGNUMERIC"})
@@ -133,6 +134,28 @@ def as_decimal(node: exp.Expr, kind: str) -> exp.Expr:
 
 
 def _cast(node: exp.Expr) -> exp.Expr:
+    return _within_bounds(_converted(node), node.args["to"])
+
+
+def _within_bounds(value: exp.Expr, target: exp.DataType) -> exp.Expr:
+    """NUMERIC(10, 2) rounds to two places and has eight before the point; STRING(20) has twenty characters."""
+    bounds = [
+        int(each.name) for each in target.expressions if isinstance(each, exp.DataTypeParam) and each.name.isdigit()
+    ]
+    kind = kind_named(target)
+    if not bounds or kind not in _DECIMALS | {"STRING", "BYTES"} or isinstance(value.this, exp.Parameter):
+        return value
+    if kind not in _DECIMALS:
+        return call("within", value.copy(), exp.Literal.number(bounds[0]), kind=kind)
+    places = bounds[1] if len(bounds) > 1 else 0
+    whole = bounds[0] - places
+    plain = exp.Cast(this=value.copy(), to=exp.DataType(this=target.this))
+    fits = whole > (28 if kind == "NUMERIC" else 19)  # as many digits as the type has
+    limit = cast(exp.null() if fits else text(str(10**whole)), kind)
+    return call(f"{kind.lower()}_fitted", plain, exp.Literal.number(places), limit, kind=kind)
+
+
+def _converted(node: exp.Expr) -> exp.Expr:
     value, target = node.this, node.args["to"]
     if target.this is exp.DataType.Type.INTERVAL and kind_of(value) != "INTERVAL":
         raise StepFailed("CAST AS INTERVAL cannot run here; write INTERVAL 3 DAY.")
@@ -141,6 +164,10 @@ def _cast(node: exp.Expr) -> exp.Expr:
     if isinstance(value, exp.Parameter | exp.Null):
         return node  # a typed placeholder, or NULL of a type
     kind, wanted = kind_of(value), kind_named(target)
+    if wanted in {"STRUCT", "ARRAY"}:
+        if (fitted := fit_fields(value, target)) is not None:
+            node.set("this", fitted)
+        return node
     if kind in _TARGETS and wanted not in {"", "STRING", kind} | _TARGETS[kind]:
         raise StepFailed(f"{kind} cannot be cast to {wanted}.")
     if wanted == "STRING":

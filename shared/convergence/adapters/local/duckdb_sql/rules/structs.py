@@ -11,9 +11,9 @@ from typing import Final
 from sqlglot import exp
 
 from convergence.adapters.local.duckdb_sql.infer import COLUMNS
-from convergence.adapters.local.duckdb_sql.rules.base import Rule, cast, function, kind_of, typed
+from convergence.adapters.local.duckdb_sql.rules.base import Rule, cast, kind_of, typed
 from convergence.adapters.local.duckdb_sql.rules.comparisons import may_be_nan
-from convergence.adapters.local.duckdb_sql.rules.fields import struct_kind
+from convergence.adapters.local.duckdb_sql.rules.fields import names_of, struct_kind, without_names
 from convergence.adapters.local.duckdb_sql.rules.grouping import refuse_ungrouped, refuse_ungrouped_star
 from convergence.adapters.local.duckdb_sql.rules.kinds import meet, refuse_mixture
 from convergence.adapters.local.duckdb_sql.rules.numbers import float_literals
@@ -21,29 +21,9 @@ from convergence.adapters.local.duckdb_sql.rules.ordering import order_set
 from convergence.errors import StepFailed
 
 
-def _names(node: exp.Expr) -> list[str] | None:
-    """Return the names of a struct's fields, '' for one without; None when it is not known to be a struct."""
-    while isinstance(node, exp.Paren):
-        node = node.this
-    if isinstance(node, exp.Anonymous) and str(node.this).lower() == "row":
-        return [""] * len(node.expressions)
-    if isinstance(node, exp.Tuple):
-        return [""] * len(node.expressions)
-    if isinstance(node, exp.Struct):
-        return [each.alias_or_name if isinstance(each, exp.Alias) else _name(each) for each in node.expressions]
-    kind = node.type
-    if kind_of(node) != "STRUCT" or kind is None or not kind.expressions:
-        return None
-    return [each.name if isinstance(each, exp.ColumnDef) else "" for each in kind.expressions]
-
-
-def _name(field: exp.Expr) -> str:
-    return field.this.name if isinstance(field, exp.PropertyEQ) else field.name
-
-
 def _fit(values: Sequence[exp.Expr]) -> None:
     """Let all values have the shape of the first struct among them."""
-    named = [(value, names) for value in values if (names := _names(value)) is not None]
+    named = [(value, names) for value in values if (names := names_of(value)) is not None]
     if len(named) < 2:
         return
     first = named[0][1]
@@ -52,22 +32,7 @@ def _fit(values: Sequence[exp.Expr]) -> None:
             raise StepFailed(f"A struct of {len(names)} fields cannot stand beside one of {len(first)}.")
         same = [name.lower() for name in names] == [name.lower() for name in first]
         if not same and any(names):
-            value.replace(_without_names(value, len(names)))
-
-
-def _without_names(value: exp.Expr, count: int) -> exp.Expr:
-    plain = value.this if isinstance(value, exp.Paren) else value
-    if isinstance(plain, exp.Struct):
-        fields = [each.expression if isinstance(each, exp.PropertyEQ) else each for each in plain.expressions]
-        return function("row", *(each.this if isinstance(each, exp.Alias) else each for each in fields))
-    bound = exp.to_identifier("our_s")
-    column = exp.Column(this=bound)
-    parts = [function("struct_extract_at", column.copy(), exp.Literal.number(n)) for n in range(1, count + 1)]
-    is_null = exp.Is(this=column.copy(), expression=exp.Null())
-    each = exp.If(this=is_null, true=exp.Null(), false=function("row", *parts))
-    listed = function("list_value", value.copy())
-    lambda_ = exp.Lambda(this=each, expressions=[bound.copy()], colon=True)
-    return function("list_extract", function("list_transform", listed, lambda_), exp.Literal.number(1))
+            value.replace(without_names(value, len(names)))
 
 
 def _if(node: exp.Expr) -> exp.Expr:
