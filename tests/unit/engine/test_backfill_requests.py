@@ -11,8 +11,8 @@ from convergence.domain.times import to_text
 from convergence.engine.backfills.create import create_backfill, plan_backfill
 from convergence.engine.backfills.views import backfill_view
 from convergence.errors import InvalidInput
+from tests.unit.engine.backfilling import request
 from tests.unit.engine.conftest import Engine
-from tests.unit.engine.test_backfills import request
 from tests.unit.engine.works import one
 
 

@@ -13,25 +13,16 @@ import orjson
 import pytest
 
 from convergence.domain.backfill import Backfill, BackfillStatus, Mode, Slice, Step, slices_of
-from convergence.engine.backfills.create import BackfillRequest, create_backfill, plan_backfill
+from convergence.engine.backfills.create import create_backfill, plan_backfill
 from convergence.engine.backfills.feed import cancel_backfill, feed, feed_due, pause, read_backfill, resume
 from convergence.engine.backfills.look_up import Asked, look_up
 from convergence.engine.backfills.views import backfill_view, plan_of_backfill
 from convergence.engine.services import EngineSettings
 from convergence.errors import InvalidInput, QuotaExceeded
 from convergence.ports.documents import Replace
+from tests.unit.engine.backfilling import request
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import failing, one, returning
-
-
-def request(**more: Any) -> BackfillRequest:
-    given: dict[str, Any] = {
-        "org": "acme",
-        "pipeline": "p/d/n",
-        "start": date(2026, 2, 1),
-        "end": date(2026, 2, 5),
-    } | more
-    return BackfillRequest(**given)
 
 
 async def stored(engine: Engine, backfill: Backfill) -> Backfill:

@@ -20,10 +20,14 @@ from convergence.errors import InvalidInput, StepFailed
 from convergence.ports.bus import DEAD_LETTER, DISPATCH, QUEUE_CHANGED, Ack, Delivery, Message
 from convergence.ports.documents import Patch
 from tests.unit.engine.conftest import Engine
-from tests.unit.engine.test_dead_letter_replays import Source, epoch, outage, request, source, to_its_end
+from tests.unit.engine.dead_letter_outage import DAYS, Source, epoch, outage, request, to_its_end
 from tests.unit.engine.works import TWO, failing, one
 
-__all__ = ["source"]  # a fixture
+
+@pytest.fixture
+def source(engine: Engine) -> Source:
+    engine.pipeline(DAYS)
+    return Source(engine)
 
 
 async def latest(engine: Engine) -> str:
