@@ -94,6 +94,7 @@ QUERIES = {
     "entry/cli/sandbox.py": 1,
     "entry/cli/commands/org.py": 1,
     "entry/cli/commands/resume.py": 1,
+    "entry/cli/follow.py": 1,  # embedded only, and the query of the reconciler
     "entry/cli/run_ids.py": 1,
     "entry/ui/views/admin.py": 1,
     "tenants/api_keys.py": 1,

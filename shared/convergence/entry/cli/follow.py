@@ -18,7 +18,7 @@ from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.layout import room
 from convergence.entry.cli.output import Output, cell, failure, first_line, outcome, plain_terminal, seconds, status
 from convergence.entry.cli.rows import Rows
-from convergence.ports.documents import Where
+from convergence.ports.documents import Order, Where
 
 _SHOWN_APART: Final = frozenset({"date", "start_date", "end_date", "credential_id"})
 TICK_S: Final = 0.1
@@ -116,9 +116,10 @@ async def follow(writer: Writer, runs: Sequence[Run], show: Display) -> list[Run
 
 async def under_way(services: Services) -> list[Run]:
     """Return runs that are at work in this data directory, so in this process; their ends make room for others."""
-    where = [Where("status", "==", RunStatus.RUNNING.value)]
-    page = await services.documents.query("runs", where=where, limit=_UNDER_WAY_MAX)
-    return [Run.from_data(document.data) for document in page.documents]
+    where = [Where("check_at", ">", "")]
+    page = await services.documents.query("runs", where=where, order=[Order("check_at")], limit=_UNDER_WAY_MAX)
+    runs = [Run.from_data(document.data) for document in page.documents]
+    return [run for run in runs if run.status is RunStatus.RUNNING]
 
 
 async def wait_for_one(writer: Writer, runs: Sequence[Run]) -> None:
