@@ -136,6 +136,7 @@ class ProcessCache:
         self.routines_synced = False
         self.routines_failed: set[str] = set()  # procedures whose file is wrong
         self.ticks = Turns()
+        self.admissions = Turns()
         self.queues: set[str] = set()  # orgs that are known to have a queue
         self.webhook_hints: dict[str, datetime] = {}  # deliveries that were hinted at → until when not again
         self.webhooks_at_work: Counter[str] = Counter()  # webhook → attempts under way in this process

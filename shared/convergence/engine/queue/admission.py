@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 from typing import Final, NamedTuple
 
-from convergence.domain.caps import GLOBAL, Cap
+from convergence.domain.caps import GLOBAL
 from convergence.domain.events import run_event
 from convergence.domain.queue import OrgQueue, queue_path
 from convergence.domain.records import changed
@@ -52,6 +53,8 @@ from convergence.ports.documents import Create, Order, Replace, Where
 
 logger = logging.getLogger(__name__)
 _PAGE: Final = 50
+_FIRST_PAGE: Final = 5
+_MORE: Final = 5  # orgs beyond the free places: some of them have other limits
 _PASS_MAX: Final = 200  # admissions
 _PASS_MAX_S: Final = 10.0
 _RECHECK_S: Final = 60.0  # of an org at its limit, should the hint at the end of its run be lost
@@ -67,7 +70,6 @@ class Admitted(NamedTuple):
     """What a pass did."""
 
     runs: int
-    orgs_left: int  # ready orgs that it did not come to
 
 
 class _Head(NamedTuple):
@@ -85,6 +87,7 @@ class _Pass:
     began: datetime
     heap: list[tuple[float, str]]
     admitted: int = 0
+    places: int = 0  # of the installation's cap, as far as the pass knows; 0: it has to look
 
 
 async def admission_pass(services: Services) -> Admitted:
@@ -98,33 +101,49 @@ async def admission_pass(services: Services) -> Admitted:
 
 async def _pass(services: Services) -> Admitted:
     services, now = with_one_registry(services), services.clock.now()
-    everything = installation_caps(services)
     clock = await services.documents.get(_CLOCK)
     before = 0.0 if clock is None else float(clock.data["virtual_time"])
     current = _Pass(before, now, [])
+    page = _FIRST_PAGE
     while True:
-        ready = await _ready(services)
+        room = await _room(services, current)
+        page = min(_PAGE, max(page, room + _MORE))
+        ready = await _ready(services, page) if room else []
         current.heap = [(max(queue.virtual_start, current.virtual_time), queue.org) for queue in ready]
         heapq.heapify(current.heap)
         progress = current.admitted
-        while current.heap:
+        # Orgs behind the page come before one whose next turn is later than the page's last.
+        last = ready[-1].virtual_start if len(ready) == page else inf
+        while current.heap and current.heap[0][0] <= max(last, current.virtual_time):
             late = (services.clock.now() - now).total_seconds() > _PASS_MAX_S
-            if late or current.admitted >= _PASS_MAX or (everything and not await _any_place(services, everything)):
+            if late or current.admitted >= _PASS_MAX or not await _room(services, current):
                 await _keep_time(services, current, before)
-                return Admitted(current.admitted, len(current.heap))
+                return Admitted(current.admitted)
             await _next_org(services, current)
-        if len(ready) < _PAGE or current.admitted == progress:
+        moved = current.admitted > progress
+        if len(ready) < page or (page == _PAGE and not moved):
             await _keep_time(services, current, before)
-            return Admitted(current.admitted, 0)
+            return Admitted(current.admitted)
+        page = page if moved else _PAGE  # the first ones wait for other limits: look further
 
 
-async def _any_place(services: Services, caps: list[Cap]) -> bool:
-    return all((await free_places(services, caps)).values())
+async def _room(services: Services, current: _Pass) -> int:
+    """Return how many places the installation has; at most so many orgs are worth a look.
+
+    The caps are read again when the places found are taken, or when an org was looked at in vain: another pass may
+    have taken what was free.
+    """
+    caps = installation_caps(services)
+    if not caps:
+        return _PAGE
+    if current.places <= 0:
+        current.places = min((await free_places(services, caps)).values())
+    return current.places
 
 
-async def _ready(services: Services) -> list[OrgQueue]:
+async def _ready(services: Services, limit: int) -> list[OrgQueue]:
     page = await services.documents.query(
-        "org_queues", where=[Where("ready", "==", True)], order=[Order("virtual_start")], limit=_PAGE
+        "org_queues", where=[Where("ready", "==", True)], order=[Order("virtual_start")], limit=limit
     )
     return [OrgQueue.from_data(document.data) for document in page.documents]
 
@@ -142,8 +161,11 @@ async def _next_org(services: Services, current: _Pass) -> None:
         heapq.heappush(current.heap, (moved, org))  # another pass admitted a run of it: it is not its turn any more
         return
     try:
+        admitted = current.admitted
         again = await _admit_one(services, current, queue, document.version)
+        current.places = current.places - 1 if current.admitted > admitted else 0
     except Conflict:
+        current.places = 0
         again = moved  # the queue, a cap or the run has changed: look at the org again, in its place
     except Transient as error:
         logger.warning("queue of %s: %s; it comes again with the next pass", org, error)

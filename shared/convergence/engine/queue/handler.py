@@ -22,8 +22,10 @@ async def on_queue_changed(services: Services, delivery: Delivery) -> Answer:
         await keep_unreadable(services, delivery, str(error))
         return Ack()
     ready = await (_after(services, changed.run_id) if changed.run_id else wake(services, changed.org))
-    if ready:
-        await admission_pass(services)
+    turns = services.cache.admissions
+    if ready and not turns.waiting:  # a pass that has not begun sees what this message is about
+        async with turns.turn():
+            await admission_pass(services)
     return Ack()
 
 

@@ -1,0 +1,153 @@
+"""What a pass looks at: it reads no more than the free places are worth, and every org keeps its turn."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convergence.domain.queue import OrgQueue
+from convergence.domain.records import changed
+from convergence.domain.status import RunStatus
+from convergence.engine.messages import QueueChanged
+from convergence.engine.queue.admission import admission_pass
+from convergence.engine.queue.handler import on_queue_changed
+from convergence.engine.services import EngineSettings
+from convergence.ports.bus import QUEUE_CHANGED, Ack, Delivery, Message
+from convergence.ports.documents import Replace
+from convergence.tenants.orgs import Org
+from tests.unit.engine.conftest import Engine
+from tests.unit.engine.queue.queueing import end, held, queue_run, status
+from tests.unit.engine.works import one
+
+PLACES = 3
+ORGS = 30
+
+
+@pytest.fixture
+def capped(tmp_path: Path) -> Engine:
+    engine = Engine(tmp_path, EngineSettings(runs_max=PLACES))
+    engine.pipeline(one())
+    engine.bus.detach()
+    return engine
+
+
+async def crowd(engine: Engine, *, concurrent: int = 5) -> list[str]:
+    """Queue two runs of each of many orgs."""
+    orgs = [f"org{number:02}" for number in range(ORGS)]
+    for org in orgs:
+        await engine.org(org, concurrent=concurrent)
+        for _ in range(2):
+            await queue_run(engine, org)
+    return orgs
+
+
+async def place(engine: Engine, orgs: list[str], apart: float) -> None:
+    """Let these orgs have their turn one after the other."""
+    for number, org in enumerate(orgs):
+        document = await engine.documents.get(f"org_queues/{org}")
+        assert document is not None
+        placed = changed(OrgQueue.from_data(document.data), virtual_start=number * apart)
+        await engine.documents.commit([Replace(placed.path, document.version, placed.to_data())])
+
+
+def count_queues(engine: Engine) -> list[int]:
+    """Return a list that gets how many queues of orgs each look at them found."""
+    looks: list[int] = []
+    query = engine.documents.query
+
+    async def counted(collection: str, **asked: Any) -> Any:
+        page = await query(collection, **asked)
+        if collection == "org_queues":
+            looks.append(len(page.documents))
+        return page
+
+    engine.documents.query = counted  # type: ignore[method-assign]
+    return looks
+
+
+def test_a_full_cap_is_seen_before_any_queue_is_read(capped: Engine) -> None:
+    async def scenario() -> None:
+        await crowd(capped)
+        assert (await admission_pass(capped.services)).runs == PLACES
+        looks = count_queues(capped)
+        assert (await admission_pass(capped.services)).runs == 0
+        assert looks == []
+
+    capped.run_scenario(scenario)
+
+
+def test_one_free_place_is_worth_a_look_at_few_of_many_queues(capped: Engine) -> None:
+    async def scenario() -> None:
+        await crowd(capped)
+        await admission_pass(capped.services)
+        await end(capped, (await held(capped, "global"))[0])
+        looks = count_queues(capped)
+        assert (await admission_pass(capped.services)).runs == 1
+        assert len(looks) == 1
+        assert looks[0] < 10
+
+    capped.run_scenario(scenario)
+
+
+def test_an_org_behind_many_that_wait_for_other_limits_gets_the_free_place(capped: Engine) -> None:
+    async def scenario() -> None:
+        orgs = await crowd(capped, concurrent=0)
+        await capped.org("last")
+        run = await queue_run(capped, "last")
+        await place(capped, [*orgs, "last"], 1.0)
+        assert (await admission_pass(capped.services)).runs == 1
+        assert await status(capped, run) is RunStatus.RUNNING
+
+    capped.run_scenario(scenario)
+
+
+def test_an_org_that_the_first_look_did_not_find_comes_before_the_second_run_of_one_that_it_did(capped: Engine) -> None:
+    async def scenario() -> None:
+        orgs = await crowd(capped)
+        for org in orgs[:6]:
+            await capped.services.orgs.change(org, _closed, token="closed")
+        await place(capped, orgs, 0.001)  # a run moves its org by 0.1 at least
+        assert (await admission_pass(capped.services)).runs == PLACES
+        assert [len(await _active(capped, org)) for org in orgs[6:10]] == [1, 1, 1, 0]
+
+    capped.run_scenario(scenario)
+
+
+def test_hints_that_come_during_a_pass_share_the_next_one(capped: Engine) -> None:
+    async def scenario() -> None:
+        await crowd(capped)
+        await admission_pass(capped.services)
+        ended = await held(capped, "global")
+        for run_id in ended:
+            await end(capped, run_id)
+        passes = 0
+        get = capped.documents.get
+
+        async def counted(path: str) -> Any:
+            nonlocal passes
+            passes += path == "admission/clock"
+            return await get(path)
+
+        capped.documents.get = counted  # type: ignore[method-assign]
+        hints = [Message(QueueChanged("org00", run_id).encode()) for run_id in ended * 5]
+        answers = await asyncio.gather(
+            *(on_queue_changed(capped.services, Delivery(hint, "m", 1, QUEUE_CHANGED)) for hint in hints)
+        )
+        assert set(answers) == {Ack()}
+        assert passes < len(hints) / 2
+        assert len(await held(capped, "global")) == PLACES
+
+    capped.run_scenario(scenario)
+
+
+async def _active(engine: Engine, org: str) -> list[str]:
+    usage = await engine.documents.get(f"orgs/{org}/usage/current")
+    return [] if usage is None else list(usage.data["active"])
+
+
+def _closed(org: Org) -> Org:
+    return replace(org, limits=replace(org.limits, concurrent=0))
