@@ -83,7 +83,13 @@ def _needs(scope: str) -> Callable[[OrgName, Caller], Awaitable[Caller]]:
     return allowed
 
 
+async def _with_key(caller: Annotated[Caller, Depends(identify)]) -> Caller:
+    check_known(caller)
+    return caller
+
+
 Known = Annotated[Caller, Depends(identify)]
+KeyHolder = Annotated[Caller, Depends(_with_key)]  # refused before the rest of the request is judged
 Reader = Annotated[Caller, Depends(_needs("read"))]
 Runner = Annotated[Caller, Depends(_needs("run"))]
 Admin = Annotated[Caller, Depends(_needs("admin"))]

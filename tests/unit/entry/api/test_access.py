@@ -55,6 +55,22 @@ def test_another_orgs_key_opens_no_route_and_no_answer_tells_what_exists(run_sce
     run_scenario(scenario, orgs=("acme", "globex"))
 
 
+def test_a_call_without_a_key_is_refused_before_its_missing_body_is(run_scenario: RunScenario) -> None:
+    public = {"/health", "/ready", "/metrics", "/api/v1/validator/pipelines", "/api/v1/validator/pipelines/{provider}"}
+
+    async def scenario(api: Api) -> None:
+        names = await names_of_acme(api)
+        answers = {}
+        for method, path in routes(api):
+            if path not in public:
+                url = path.format(**names).removeprefix("/api/v1")
+                answers[f"{method} {path}"] = (await api.ask(method, url)).status_code
+        assert {route: code for route, code in answers.items() if code != 401} == {}
+        assert len(answers) > 50
+
+    run_scenario(scenario)
+
+
 def test_a_run_of_another_org_is_not_found_under_the_own_name(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         run_id = (await api.run())["run_id"]

@@ -13,7 +13,7 @@ from convergence.config.files.retention import check_profile
 from convergence.domain.quota import Limits
 from convergence.engine.services import dataset_of
 from convergence.engine.views.quota import QuotaView, quota_view
-from convergence.entry.api.auth import Known, Operator, OrgName, Reader, check_known
+from convergence.entry.api.auth import KeyHolder, Operator, OrgName, Reader
 from convergence.entry.api.json import Json, StrictRoute
 from convergence.entry.api.models import (
     KeyAnswer,
@@ -67,9 +67,8 @@ class Me(TypedDict):
 
 
 @router.get("/me", response_model=Me, responses=documented())
-async def me(caller: Known) -> Json:
+async def me(caller: KeyHolder) -> Json:
     """Return whose key this is and what it may do."""
-    check_known(caller)
     return Json({"kind": caller.kind, "org": caller.org, "scopes": list(caller.scopes)})
 
 

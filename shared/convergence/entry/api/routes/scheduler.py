@@ -25,7 +25,7 @@ from convergence.engine.schedules.views import (
     queue_views,
     schedule_view,
 )
-from convergence.entry.api.auth import Admin, Known, Operator, OrgName, Reader, check, check_known, check_run
+from convergence.entry.api.auth import Admin, KeyHolder, Operator, OrgName, Reader, check, check_run
 from convergence.entry.api.json import Json, StrictRoute
 from convergence.entry.api.models import Accepted, Asked
 from convergence.entry.api.problems import documented
@@ -137,9 +137,8 @@ class TriggerBody(Asked):
 
 
 @router.get("/queue", response_model=Overview, responses=documented(404))
-async def overview(at: At, caller: Known, org: Annotated[str | None, Query(max_length=50)] = None) -> Json:
+async def overview(at: At, caller: KeyHolder, org: Annotated[str | None, Query(max_length=50)] = None) -> Json:
     """Return schedules and waiting runs: of the caller's org, for the operator of one org or of all that wait."""
-    check_known(caller)
     slug = caller.org if caller.kind == "org" and org is None else org
     if slug is not None:
         check(caller, slug, "read")
@@ -149,7 +148,7 @@ async def overview(at: At, caller: Known, org: Annotated[str | None, Query(max_l
 
 
 @router.post("/trigger", status_code=202, response_model=Accepted, responses=documented(404))
-async def trigger(at: At, caller: Known, body: TriggerBody) -> Json:
+async def trigger(at: At, caller: KeyHolder, body: TriggerBody) -> Json:
     """Run what a schedule runs, now. Its own firings are unchanged."""
     org = await _org_of(at, caller, body.schedule_id, "run")
     run = await edit.trigger(at.services, org, body.schedule_id)
@@ -165,7 +164,7 @@ async def process(at: At, _: Operator) -> Json:
 
 
 @router.put("/schedule/{schedule_id}", response_model=Success, responses=documented(404, 409))
-async def put(schedule_id: ScheduleId, at: At, caller: Known, body: TimingBody) -> Json:
+async def put(schedule_id: ScheduleId, at: At, caller: KeyHolder, body: TimingBody) -> Json:
     """Change a schedule; what the org changes stays when the pipeline's file changes."""
     org = await _org_of(at, caller, schedule_id, "admin")
     schedule = await change_schedule(at.services, org, schedule_id, body.change())
@@ -218,7 +217,6 @@ async def _org_of(at: Runtime, caller: Caller, schedule_id: str, scope: str) -> 
     An org's key gets the same 403 for a schedule of another org and for one that is not there. One of a pipeline that
     only the operator may run is the operator's to start and to change.
     """
-    check_known(caller)
     document = await at.services.documents.get(f"schedules/{schedule_id}")
     org = "" if document is None else str(document.data["org"])
     if caller.kind == "org" and caller.org != org:
