@@ -200,10 +200,15 @@ async def _known(services: Services, runs: Sequence[Run]) -> set[str]:
     return {document.path for document in documents if document is not None}
 
 
+def run_id_of(backfill: Backfill, index: int) -> str:
+    """Return the id of the run that a backfill makes of a slice, so that feeding twice makes one."""
+    key = f"{backfill.backfill_id}\n{index}"
+    return f"run_{hashlib.blake2b(key.encode(), digest_size=10).hexdigest()}"
+
+
 def _run(services: Services, backfill: Backfill, index: int, token: str) -> Run:
     sliced = backfill.slices()[index]
-    key = f"{backfill.backfill_id}\n{index}"
-    run_id = f"run_{hashlib.blake2b(key.encode(), digest_size=10).hexdigest()}"
+    run_id = run_id_of(backfill, index)
     run = unprepared_run(
         services,
         Cause(run_id=run_id, request=f"{backfill.backfill_id}@{index}", trigger="backfill"),

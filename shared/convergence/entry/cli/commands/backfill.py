@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from convergence.config.parameters.dates import parse_date
-from convergence.domain.backfill import CONCURRENCY_MAX, SLICES_MAX, Backfill, Mode, Step
+from convergence.domain.backfill import CONCURRENCY_MAX, SLICES_MAX, Backfill, Mode, SliceState, Step
 from convergence.domain.status import RunStatus
 from convergence.engine.backfills.check_slices import check_slices
 from convergence.engine.backfills.create import BackfillRequest, create_backfill, plan_backfill
-from convergence.engine.backfills.feed import feed, require_backfill
+from convergence.engine.backfills.feed import feed, require_backfill, run_id_of
 from convergence.engine.backfills.views import BackfillView, PlanOfBackfill, backfill_view, plan_of_backfill
 from convergence.engine.check_days import check_days
 from convergence.engine.queue.waiting import held_back, reason_to_wait
@@ -110,13 +110,11 @@ async def go_on(session: Session, writer: Writer, backfill: Backfill) -> tuple[B
     waits for is the end of a pause, or of the org's day or month.
     """
     services, org, waits = writer.services, backfill.org, Waits(session.out)
-    seen: dict[str, None] = dict.fromkeys(backfill.window)
     hidden = session.out.json or plain_terminal() or not sys.stderr.isatty()
     with Progress(*_COLUMNS, console=Console(stderr=True), disable=hidden) as progress:
         bar = progress.add_task(backfill.pipeline, total=len(backfill.states))
         while True:
             now = await feed(services, backfill.backfill_id) or backfill
-            seen |= dict.fromkeys(now.window)
             counts = now.counts()
             progress.update(bar, completed=len(now.states) - counts["open"] - counts["running"])
             if now.over or not (now.window or now.others):
@@ -124,13 +122,21 @@ async def go_on(session: Session, writer: Writer, backfill: Backfill) -> tuple[B
             await admit_due(services)
             if not await _some_end(writer, now, waits):
                 break
-    ended = await stored_runs(services, list(seen))
+    ended = await stored_runs(services, _runs_of(now))
     chained = [name for run in ended for name in run.children]
     await follow(writer, [*ended, *await stored_runs(services, chained)], Silent())
     await feed(services, backfill.backfill_id)
     final = (await require_backfill(services, org, backfill.backfill_id)).backfill
-    failed = [view for run_id in seen if (view := await summary(services, org, run_id))["status"] == "failed"]
-    return backfill_view(final), failed
+    return backfill_view(final), [await summary(services, org, name) for name in _runs_of(final, SliceState.FAILED)]
+
+
+def _runs_of(backfill: Backfill, *states: SliceState) -> list[str]:
+    """Return the ids of its runs in the order in which they started: of slices in these states, or of all.
+
+    Their ids follow from their slices: one that ended between two looks is not missed.
+    """
+    indexes = [index for index, state in enumerate(backfill.states) if not states or state in states]
+    return [run_id_of(backfill, index) for index in (reversed(indexes) if backfill.newest_first else indexes)]
 
 
 async def _some_end(writer: Writer, now: Backfill, waits: Waits) -> bool:
@@ -201,7 +207,7 @@ def _show_plan(session: Session, plan: PlanOfBackfill) -> int:
 
 
 def show(session: Session, view: BackfillView, failed: Sequence[RunSummary] = ()) -> int:
-    """Print how it ended; `failed` are its runs that failed, as far as this process has seen them."""
+    """Print how it ended; `failed` are its runs that failed."""
     if session.out.json:
         session.out.data({**view, "failed": failed} if failed else view)
     else:

@@ -37,7 +37,7 @@ ORDER BY provider, currency, state, class
 ALLOCATED: Final = f"""
 WITH charged AS (
   SELECT x_pipeline_run_date AS charge_date, COALESCE(x_Provider, '') AS provider,
-    x_ChargeId AS charge_id, COALESCE(x_credential_id, '') AS credential_id,
+    COALESCE(x_ChargeId, '') AS charge_id, COALESCE(x_credential_id, '') AS credential_id,
     BillingCurrency AS currency, SUM(BilledCost) AS cost
   FROM cost_data_standard_1_3
   WHERE {RANGE}
