@@ -17,7 +17,6 @@ from tests.bench import (
     engine,
     extract,
     file,
-    fleet,
     gate,
     history,
     load,
@@ -27,6 +26,7 @@ from tests.bench import (
     procedure,
     schedule,
 )
+from tests.bench.fleet import report as fleet
 
 SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "chain": partial(engine.measure, "chain", engine.chain),
