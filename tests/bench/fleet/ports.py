@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from convergence.errors import Conflict, Transient
 from convergence.ports.bus import Message
-from convergence.ports.documents import Document, Order, Page, Where, Write
+from convergence.ports.documents import Document, Page, Where, Write
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Load, LoadResult, QueryResult, Stage, Statement, TableSchema
 from tests.bench.fleet import scenario as assumed
@@ -46,17 +46,9 @@ class CountedDocuments:
         self._night.usage.write([write.path for write in writes])
         return versions
 
-    async def query(
-        self,
-        collection: str,
-        *,
-        where: Sequence[Where] = (),
-        order: Sequence[Order] = (),
-        limit: int = 100,
-        cursor: str | None = None,
-    ) -> Page:
+    async def query(self, collection: str, **asked: Any) -> Page:
         await self._take(assumed.READ_S)
-        page = await self._inner.query(collection, where=where, order=order, limit=limit, cursor=cursor)
+        page = await self._inner.query(collection, **asked)
         self._night.usage.read(max(1, len(page.documents)))
         return page
 

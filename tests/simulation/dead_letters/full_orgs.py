@@ -62,11 +62,11 @@ class FullOrgsWorld:
         await engine.documents.commit([Patch(usage_path(org), {ELSEWHERE: FOR_LONG}) for org in full])
         asked = replays.ReplaysRequest(wanted=Filter(before=engine.clock.now()), per_minute=600, failures_max=100)
         made = await replays.create(services, asked)
-        engine.documents.commit = self._hostile  # type: ignore[method-assign]
+        engine.documents.commit = self._hostile  # type: ignore[method-assign]  # of this one engine
         feeders = [asyncio.ensure_future(self._again(made.replay_id)) for _ in range(FEEDERS)]
         self._mortal |= {*feeders}
         await asyncio.gather(*feeders)
-        engine.documents.commit = self._commit  # type: ignore[method-assign]
+        engine.documents.commit = self._commit  # type: ignore[method-assign]  # of this one engine
         await self._rounds(made.replay_id, 12)
         await self._check([run for run in runs if run.org not in full], "had room")
         await engine.documents.commit([Patch(usage_path(org), unset=(ELSEWHERE,)) for org in full])

@@ -235,11 +235,11 @@ def test_a_dead_letter_that_changes_during_a_sweep_does_not_keep_those_beside_it
         later, commit = to_text(short.clock.now() + timedelta(days=1)), short.documents.commit
 
         async def prolonged(writes: Sequence[Write]) -> list[int]:
-            short.documents.commit = commit  # type: ignore[method-assign]
+            short.documents.commit = commit  # type: ignore[method-assign]  # of this one engine
             await commit([Patch(letters[0], {("expire_at",): later})])
             return await commit(writes)
 
-        short.documents.commit = prolonged  # type: ignore[method-assign]
+        short.documents.commit = prolonged  # type: ignore[method-assign]  # of this one engine
         assert (await sweep(short.services)).documents == 1
         assert await short.documents.get(letters[0]) is not None
         assert await short.documents.get(letters[1]) is None

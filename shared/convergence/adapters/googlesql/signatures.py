@@ -1,4 +1,4 @@
-"""How many arguments a function takes, and which by name. The parser takes more, and drops what it has no place for."""
+"""How many arguments a function takes, and which by name. The parser takes more, and drops the rest silently."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def with_counts(functions: Mapping[str, Make]) -> dict[str, Make]:
 
 
 def without_forms(parsers: Mapping[str, Make]) -> dict[str, Make]:
-    """Return the special parsers without those of functions that have no form of their own in GoogleSQL."""
+    """Return the special parsers but those of functions whose calls are plain in GoogleSQL."""
     return {name: parse for name, parse in parsers.items() if name not in _PLAIN}
 
 
@@ -95,7 +95,7 @@ def _check(name: str, count: int, names: tuple[str, ...]) -> None:
     least, most = COUNTS.get(name, (0, _MANY))
     for given in names:
         if given.lower() not in _NAMED.get(name, ()):
-            raise StepFailed(f"{name} has no argument called {given} here.")
+            raise StepFailed(f"{name} does not take an argument called {given} here.")
     if not least <= count <= most:
         raise StepFailed(f"{name} takes {_described(least, most)} here, found {count}.")
 

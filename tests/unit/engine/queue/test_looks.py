@@ -65,7 +65,7 @@ def count_queues(engine: Engine) -> list[int]:
             looks.append(len(page.documents))
         return page
 
-    engine.documents.query = counted  # type: ignore[method-assign]
+    engine.documents.query = counted  # type: ignore[method-assign]  # of this one engine
     return looks
 
 
@@ -132,7 +132,7 @@ def test_hints_that_come_during_a_pass_share_the_next_one(capped: Engine) -> Non
             passes += path == "admission/clock"
             return await get(path)
 
-        capped.documents.get = counted  # type: ignore[method-assign]
+        capped.documents.get = counted  # type: ignore[method-assign]  # of this one engine
         hints = [Message(QueueChanged("org00", run_id).encode()) for run_id in ended * 5]
         answers = await asyncio.gather(
             *(on_queue_changed(capped.services, Delivery(hint, "m", 1, QUEUE_CHANGED)) for hint in hints)

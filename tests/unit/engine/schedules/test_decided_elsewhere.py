@@ -33,11 +33,11 @@ def test_each_schedule_that_another_instance_decided_first_counts(engine: Engine
 
         async def later(writes: Any) -> Any:
             if any(each.path.startswith("schedules/") for each in writes):
-                engine.documents.commit = commit  # type: ignore[method-assign]
+                engine.documents.commit = commit  # type: ignore[method-assign]  # of this one engine
                 assert (await fire_due(engine.services)).fired == 3, "another instance"
             return await commit(writes)
 
-        engine.documents.commit = later  # type: ignore[method-assign]
+        engine.documents.commit = later  # type: ignore[method-assign]  # of this one engine
         done = await fire_due(engine.services)
         assert (done.fired, done.conflicts) == (0, 3)
 
@@ -98,13 +98,13 @@ def test_a_run_that_ends_before_a_firing_can_cancel_it_stays_as_it_ended(engine:
 
         async def looked(paths: Any) -> Any:
             found = await get_many(paths)
-            engine.documents.get_many = get_many  # type: ignore[method-assign]
+            engine.documents.get_many = get_many  # type: ignore[method-assign]  # of this one engine
             run = await read_run(engine.services, first)
             assert run is not None
             await finish_run(engine.services, run)
             return found
 
-        engine.documents.get_many = looked  # type: ignore[method-assign]
+        engine.documents.get_many = looked  # type: ignore[method-assign]  # of this one engine
         assert (await fire_due(engine.services)).fired == 1
         assert (await run_of(engine, first)).status is RunStatus.COMPLETED
 

@@ -101,6 +101,7 @@ def charges_sql(asked: Collection[str], without: str, *, goes_on: bool) -> str:
     after = "\n  AND x_ChargeId >= @after" if goes_on else ""
     # Bare columns: of a million charges only these are sorted, and the others read for fifty. NULL comes first.
     order = "x_ChargeId, x_pipeline_run_date, x_credential_id, BilledCost"
+    # Constants of this module alone: what is asked for are names of its columns, their values are parameters.
     return f"{_CHARGES}{_matching(asked, without)}{after}\nORDER BY {order}\nLIMIT {CHARGES_PER_PAGE}\nOFFSET @skip"
 
 

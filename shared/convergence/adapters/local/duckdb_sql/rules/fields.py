@@ -85,7 +85,7 @@ def _field_name(field: exp.Expr) -> str:
 
 
 def without_names(value: exp.Expr, count: int) -> exp.Expr:
-    """Return a struct whose fields have no names: it fits by position."""
+    """Return a struct with unnamed fields: it fits by position."""
     plain = value.this if isinstance(value, exp.Paren) else value
     if isinstance(plain, exp.Struct):
         fields = [each.expression if isinstance(each, exp.PropertyEQ) else each for each in plain.expressions]
