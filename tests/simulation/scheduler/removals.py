@@ -18,8 +18,7 @@ from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.engine import cancel, finish_run, pause
 from convergence.engine.backfills import feed
-from convergence.engine.queue import admission, handler
-from convergence.engine.queue.admission import _admit_one, _Pass
+from convergence.engine.queue import admission, admit_next, handler
 from convergence.engine.schedules import edit, fire, states
 from convergence.engine.schedules.store import StoredSchedule
 from convergence.engine.services import Services
@@ -62,21 +61,22 @@ def no_memory_of_firings(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_fence_of_enqueues(patch: pytest.MonkeyPatch) -> None:
-    rest: Any = vars(admission)["_rest"]
+    rest: Any = vars(admit_next)["rest"]
 
     async def over_the_latest(services: Services, queue: OrgQueue, version: int, **options: Any) -> None:
         stored = await services.documents.get(queue.path)
         await rest(services, queue, version if stored is None else stored.version, **options)
 
-    patch.setattr(admission, "_rest", over_the_latest)
+    for module in (admission, admit_next):
+        patch.setattr(module, "rest", over_the_latest)
 
 
 def wakes_that_admit(patch: pytest.MonkeyPatch) -> None:
     async def greedy(services: Services, run: Run) -> bool:
         stored = await services.documents.get(queue_path(run.org))
         if stored is not None:
-            own = _Pass(0.0, services.clock.now(), [])
-            await _admit_one(services, own, OrgQueue.from_data(stored.data), stored.version)
+            queue = OrgQueue.from_data(stored.data)
+            await admit_next.admit_next(services, queue, stored.version, queue.virtual_start)
         return True
 
     patch.setattr(handler, "wake_after", greedy)
@@ -91,7 +91,7 @@ def no_second_look_at_the_tag(patch: pytest.MonkeyPatch) -> None:
 
 def no_next_check_of_a_blocked_org(patch: pytest.MonkeyPatch) -> None:
     for name in ("_RECHECK_S", "_OPENS_MAX_S"):
-        patch.setattr(admission, name, 1e8)
+        patch.setattr(admit_next, name, 1e8)
 
 
 def no_release_of_caps(patch: pytest.MonkeyPatch) -> None:

@@ -73,8 +73,9 @@ QUERIES = {
     "engine/dead_letters/plan_replays.py": 1,
     "engine/dead_letters/replays.py": 3,
     "engine/finish_run.py": 1,
-    "engine/queue/admission.py": 2,
+    "engine/queue/admission.py": 1,
     "engine/queue/enqueue.py": 3,
+    "engine/queue/heads.py": 1,
     "engine/queue/reservation.py": 1,
     "engine/queue/wake.py": 2,
     "engine/retention/stages.py": 1,  # embedded only, and the query of the reconciler

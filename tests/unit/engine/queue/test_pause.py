@@ -15,7 +15,7 @@ from convergence.engine.cancel import cancel
 from convergence.engine.dispatch import dispatch
 from convergence.engine.pause import pause_pipeline, resume_pipeline
 from convergence.engine.prepare_run import RunRequest, prepare
-from convergence.engine.queue import admission, enqueue
+from convergence.engine.queue import admit_next, enqueue, start_queued_run
 from convergence.engine.queue.admission import admission_pass
 from convergence.engine.queue.enqueue import PAUSED_LOOK_AGAIN_S
 from convergence.engine.reconcile import reconcile
@@ -111,13 +111,13 @@ def test_no_run_starts_after_a_pause_was_answered(still: Engine, monkeypatch: py
 
     async def paused_meanwhile(*given: Any) -> Any:
         found = await prepare(*given)
-        monkeypatch.setattr(admission, "prepare", prepare)
+        monkeypatch.setattr(start_queued_run, "prepare", prepare)
         await pause_pipeline(still.services, "acme", "p/d/n")
         return found
 
     async def scenario() -> None:
         run = await queue_run(still)
-        monkeypatch.setattr(admission, "prepare", paused_meanwhile)
+        monkeypatch.setattr(start_queued_run, "prepare", paused_meanwhile)
         assert (await admission_pass(still.services)).runs == 0
         assert await status(still, run) is RunStatus.QUEUED
 
@@ -173,11 +173,11 @@ def test_no_run_is_set_aside_after_its_pause_has_ended(still: Engine, monkeypatc
     hold = enqueue.hold
 
     async def resumed_meanwhile(*given: Any) -> None:
-        monkeypatch.setattr(admission, "hold", hold)
+        monkeypatch.setattr(admit_next, "hold", hold)
         await resume_pipeline(still.services, "acme", "p/d/n")
         await hold(*given)
 
-    monkeypatch.setattr(admission, "hold", resumed_meanwhile)
+    monkeypatch.setattr(admit_next, "hold", resumed_meanwhile)
 
     async def scenario() -> None:
         await queue_run(still)
