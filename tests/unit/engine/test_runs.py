@@ -154,6 +154,21 @@ def test_a_step_that_goes_on_in_slices_keeps_checkpoint_and_rows(engine: Engine)
     assert [row["n"] for row in rows] == [0, 1, 2, 3]
 
 
+def test_a_step_that_goes_on_in_slices_does_so_at_once(engine: Engine) -> None:
+    engine.pipeline(one())
+    began_s: list[float] = []
+
+    async def sliced(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        began_s.append(engine.loop.now_s)
+        piece = context.checkpoint or 0
+        return {"status": "CONTINUE", "checkpoint": piece + 1} if piece < 3 else {"status": "SUCCESS"}
+
+    engine.works["load_a"] = sliced
+    assert engine.run_scenario(engine.run).status == "completed"
+    assert len(began_s) == 4
+    assert began_s[-1] - began_s[0] < 1, "no slice waited for the reconciler"
+
+
 def test_a_step_over_its_time_is_stopped(engine: Engine) -> None:
     engine.pipeline(one(timeout_seconds=30))
 
