@@ -1,7 +1,8 @@
-"""The FOCUS gate on 1,000,000 charges, a plain scan that counts the nulls of all columns, and one that reads them.
+"""The FOCUS gate on 1,000,000 charges, beside scans of the same rows.
 
-DuckDB answers the first scan mostly from its statistics: most columns have a value in every row, or in none. The second
-one (number and largest value of each column) reads every value once.
+The floor counts the nulls of all columns by COUNT, which reads each of them. COUNTIF(column IS NULL) does not: DuckDB
+answers it from its statistics for a column that has a value in every row, or in none, as 94 of the 96 have here. The
+third scan (number and largest value of each column) reads every value once.
 """
 
 from __future__ import annotations
@@ -91,14 +92,17 @@ async def _measure(folder: Path, rows: int) -> dict[str, Any]:
         await _gate(context)
         fixed = time.perf_counter() - begun
         await _fill(context, rows)
-        gate, floor, read = [], [], []
+        gate, floor, known, read = [], [], [], []
         for _ in range(ROUNDS):
             begun = time.perf_counter()
             verdict = await _gate(context)
             gate.append(time.perf_counter() - begun)
             begun = time.perf_counter()
-            await _scan(context, "COUNTIF({column} IS NULL)")
+            await _scan(context, "COUNT(*) - COUNT({column})")
             floor.append(time.perf_counter() - begun)
+            begun = time.perf_counter()
+            await _scan(context, "COUNTIF({column} IS NULL)")
+            known.append(time.perf_counter() - begun)
             begun = time.perf_counter()
             await _scan(context, "COUNT({column})", "MAX({column})")
             read.append(time.perf_counter() - begun)
@@ -116,6 +120,8 @@ async def _measure(folder: Path, rows: int) -> dict[str, Any]:
         "seconds": round(statistics.median(gate), 3),
         "floor_seconds": round(statistics.median(floor), 3),
         "ratio_to_floor": round(ratio, 2),
+        "statistics_seconds": round(statistics.median(known), 3),
+        "ratio_to_statistics": round(statistics.median(gate) / statistics.median(known), 2),
         "read_seconds": round(statistics.median(read), 3),
         "ratio_to_read": round(statistics.median(gate) / statistics.median(read), 2),
         "fixed_seconds": round(fixed, 3),
