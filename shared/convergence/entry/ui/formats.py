@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -18,6 +21,7 @@ _SECOND: Final = 1_000
 _MINUTE: Final = 60 * _SECOND
 _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
+_NOW: Final[ContextVar[datetime | None]] = ContextVar("now", default=None)  # of the page that is rendered
 
 
 def number(value: float | None) -> str:
@@ -79,14 +83,46 @@ def clock(ms: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def moment(text: str | None) -> str:
-    """Return `Sat 24 Oct 03:00:00` in UTC of a stored time."""
-    return NOTHING if text is None else from_text(text).astimezone(UTC).strftime("%a %-d %b %H:%M:%S")
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return `1 run` or `1,054 runs`; `many` where it is more than `one` with an s."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def minute(text: str | None) -> str:
-    """Return `Sat 24 Oct 03:00` in UTC of a stored time."""
-    return NOTHING if text is None else from_text(text).astimezone(UTC).strftime("%a %-d %b %H:%M")
+@contextmanager
+def as_of(now: datetime) -> Iterator[None]:
+    """Let the filters below leave out the year of `now`, the time of the page that is rendered."""
+    token = _NOW.set(now)
+    try:
+        yield
+    finally:
+        _NOW.reset(token)
+
+
+def dated(at: date, now: date | None, clock: str = "") -> str:
+    """Return `Sat 24 Oct` in the zone of `at`, with its year unless `now` is in it, then the time as `clock` says."""
+    year = "" if now is not None and at.year == now.year else " %Y"
+    return at.strftime(f"%a %-d %b{year} {clock}".rstrip())
+
+
+def moment(at: str | datetime | None) -> str:
+    """Return `Sat 24 Oct 03:00:00` in UTC of a time; of another year `Thu 24 Oct 2024 03:00:00`."""
+    return NOTHING if at is None else dated(_utc(at), _NOW.get(), "%H:%M:%S")
+
+
+def minute(at: str | datetime | None) -> str:
+    """Return `Sat 24 Oct 03:00` in UTC of a time; of another year with that."""
+    return NOTHING if at is None else dated(_utc(at), _NOW.get(), "%H:%M")
+
+
+def day(at: str | date | None) -> str:
+    """Return `Sat 24 Oct` of a day, or of a time in UTC; of another year with that."""
+    if at is None:
+        return NOTHING
+    return dated(_utc(at) if isinstance(at, (str, datetime)) else at, _NOW.get())
+
+
+def _utc(at: str | datetime) -> datetime:
+    return (from_text(at) if isinstance(at, str) else at).astimezone(UTC)
 
 
 def exact(text: str) -> str:
@@ -120,8 +156,10 @@ FILTERS: Final = {
     "signed": signed,
     "percent": percent,
     "duration": duration,
+    "counted": counted,
     "moment": moment,
     "minute": minute,
+    "day": day,
     "exact": exact,
     "pretty": pretty,
     "clipped": clipped,

@@ -64,7 +64,8 @@ def page(request: Request, template: str, *, status: int = 200, **data: Any) -> 
         "org": request.path_params.get("org", ""),
         "signs_in": not at.settings.DISABLE_AUTH,
     }
-    text = _environment().get_template(template).render(common | data)
+    with formats.as_of(now):
+        text = _environment().get_template(template).render(common | data)
     return HTMLResponse(text, status_code=status, headers=HEADERS)
 
 

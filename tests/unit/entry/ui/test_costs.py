@@ -205,8 +205,8 @@ def test_a_year_of_costs_has_a_bar_for_each_week_and_stays_small(run_scenario: R
         assert "Cost per week by model" in page
         table = page.partition("Chart as a table")[2].partition("</table>")[0]
         first = sum(n + 1 for n in range(7 * 28) if n % 28 == 0)  # 1 November is a Sunday
-        assert "to 1 Nov</a></th>" in table
-        assert table.partition("to 1 Nov</a>")[2].partition("</tr>")[0].endswith(f">{first:,}.00</td>")
+        assert "to Sun 1 Nov</a></th>" in table
+        assert table.partition("to Sun 1 Nov</a>")[2].partition("</tr>")[0].endswith(f">{first:,}.00</td>")
         assert table.count("/costs/charges?from=") == 54
         month = await browser.get("/ui/acme/costs?from=2026-11-01&to=2026-11-30&by=model")
         assert "Cost per day by model" in month

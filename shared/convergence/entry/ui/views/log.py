@@ -10,6 +10,7 @@ from typing import Any, Final
 from convergence.domain.status import StepStatus
 from convergence.engine.views.models import Move
 from convergence.entry.api.runtime import Runtime
+from convergence.entry.ui.formats import counted
 from convergence.entry.ui.statuses import shown
 
 LINES_MAX: Final = 200
@@ -39,8 +40,9 @@ class Log:
     def note(self) -> str:
         """What the page shows of the log."""
         if self.matching > len(self.lines):
-            return f"The last {len(self.lines)} of {self.matching:,} lines, oldest first"
-        return f"{self.matching:,} of {self.count:,} lines" if self.matching < self.count else f"{self.count:,} lines"
+            return f"The last {len(self.lines)} of {counted(self.matching, 'line')}, oldest first"
+        whole = counted(self.count, "line")
+        return f"{self.matching:,} of {whole}" if self.matching < self.count else whole
 
 
 async def run_log(

@@ -17,6 +17,7 @@ from convergence.domain.times import to_text
 from convergence.engine.schedules.store import schedules_of
 from convergence.engine.services import Services
 from convergence.engine.views.run_search import Search, search_runs
+from convergence.entry.ui.formats import dated
 from convergence.entry.ui.statuses import PAUSED
 from convergence.entry.ui.svg.marks import Mark, Spark, marks, spark
 from convergence.entry.ui.views.first_run import FirstRun, first_run, is_setup
@@ -113,11 +114,13 @@ def next_firing(schedule: Schedule, now: datetime) -> Firing | None:
         return None
     where = zone(schedule.timing.timezone)
     local = schedule.due_at.astimezone(where)
+    same_day = local.date() == schedule.due_at.date()
+    utc = schedule.due_at.strftime("%H:%M UTC") if same_day else dated(schedule.due_at, now, "%H:%M UTC")
     return Firing(
         at=to_text(schedule.due_at),
-        local=local.strftime("%a %-d %b %H:%M"),
+        local=dated(local, now, "%H:%M"),
         zone=schedule.timing.timezone,
-        utc=schedule.due_at.strftime("%H:%M UTC" if local.date() == schedule.due_at.date() else "%a %-d %b %H:%M UTC"),
+        utc=utc,
         shifts=local.utcoffset() != now.astimezone(where).utcoffset(),
     )
 

@@ -13,6 +13,7 @@ from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.step import Step
 from convergence.engine.services import Services
 from convergence.engine.store import StoredStep, read_all_steps, read_plan, require_run
+from convergence.entry.ui.formats import counted
 from convergence.errors import ConfigErrors, InvalidInput, NotFound
 
 
@@ -55,10 +56,9 @@ class Effect:
     @property
     def sentence(self) -> str:
         """What the replay will do, in words."""
-        steps = f"{self.again} step{'s' * (self.again != 1)}"
-        slices = f"{self.replaced} slice{'s' * (self.replaced != 1)}"
-        kept = f"{self.kept} completed step{'s' * (self.kept != 1)}"
-        return f"Does {steps} again and replaces {slices}. Keeps {kept} with {self.rows_kept:,} rows."
+        steps, slices = counted(self.again, "step"), counted(self.replaced, "slice")
+        kept = counted(self.kept, "completed step")
+        return f"Does {steps} again and replaces {slices}. Keeps {kept} with {counted(self.rows_kept, 'row')}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from convergence.engine.services import Services
 from convergence.engine.store import StoredStep, read_all_steps, read_plan, record_id, require_run
 from convergence.engine.views import runs as views
 from convergence.engine.views.models import Move, RunView, StepView
+from convergence.entry.ui.formats import counted
 from convergence.entry.ui.svg.step_graph import Graph, step_graph
 from convergence.entry.ui.svg.timeline import Segment, Timeline, segments, timeline
 from convergence.entry.ui.views.replay import Effect, effects
@@ -119,7 +120,7 @@ async def run_page(
         backfill_id=run.backfill_id,
         pinned_at=None if run.started_at is None else to_text(run.started_at),
         edits=[(int(each["until"]), each["parameters"]) for each in run.former],
-        raw={**view, "steps": f"{len(view['steps'])} steps, in the download"},
+        raw={**view, "steps": f"{counted(len(view['steps']), 'step')}, in the download"},
     )
 
 
@@ -142,7 +143,7 @@ def _verdict(view: RunView, failing: StepView | None) -> str:
         case RunStatus.COMPLETED if view["warnings"]:
             return "; ".join(view["warnings"])
         case RunStatus.COMPLETED:
-            return f"{len(view['steps'])} steps, {view['rows_written']:,} rows written."
+            return f"{counted(len(view['steps']), 'step')}, {counted(view['rows_written'], 'row')} written."
         case RunStatus.CANCELLED:
             return "Finished steps keep their results."
         case RunStatus.SKIPPED:
