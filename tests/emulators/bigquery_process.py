@@ -10,10 +10,13 @@ each SELECT, as the result of a job of its own, and takes MERGE anywhere. So doe
 It looks up one table by listing every table of every project that it ever met, at nearly a millisecond each and several
 times a statement, so that each test makes the next one slower. This process reads the project's own catalogue instead,
 and keeps open only the projects that were used last.
+
+Its parser knows OPTIONS in front of CLONE only. BigQuery has them behind it, and so does this process.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -22,6 +25,7 @@ from local_bigquery import errors  # type: ignore[import-not-found]  # another e
 from local_bigquery.cli import main  # type: ignore[import-not-found]  # as above
 from local_bigquery.engine import database  # type: ignore[import-not-found]  # as above
 from local_bigquery.jobs import query, runner  # type: ignore[import-not-found]  # as above
+from local_bigquery.sql.rules import ddl  # type: ignore[import-not-found]  # as above
 from sqlglot import exp
 
 _BUSY: Final = ("Failed to commit", "Conflict on update")
@@ -113,6 +117,17 @@ class Projects:
             return []
 
 
+class SnapshotStatements:
+    """The pattern of statements on snapshots, with OPTIONS in front of CLONE."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self._pattern = pattern
+
+    def match(self, text: str) -> re.Match[str] | None:
+        """Return CREATE or DROP, and what follows TABLE, as groups 1 and 2."""
+        return self._pattern.match(re.sub(r"(?is)\s(CLONE\s.+?)\s(OPTIONS\s*\(.*\))\s*$", r" \2 \1", text))
+
+
 class Cursor:
     """A cursor of DuckDB with other answers to some statements."""
 
@@ -187,6 +202,7 @@ if __name__ == "__main__":
     query.execute = on_fresh_cursors(query.execute)
     projects = Projects(database.attach, database.fetch, database.objects)
     database.attach, database.fetch, database.objects = projects.attach, projects.fetch, projects.objects
+    ddl.SNAPSHOT = SnapshotStatements(ddl.SNAPSHOT)
     errors.STATUSES["backendError"] = (503, "UNAVAILABLE")
     errors.from_duckdb = patient(errors.from_duckdb)
     main()

@@ -242,6 +242,14 @@ class StepWarehouse(Protocol):
         """
         ...
 
+    async def snapshot(self, tables: Sequence[str], *, suffix: str, until: datetime) -> Sequence[str] | None:
+        """Keep these tables (without any: all) as `{table}{suffix}`, read-only, until then; return their names.
+
+        None where the warehouse has no snapshots, as the embedded one; see
+        `convergence.ports.warehouse.TableSnapshots`.
+        """
+        ...
+
 
 class Secrets(Protocol):
     """Plaintext on demand, only inside the step: `await context.secrets.open("openai")`.

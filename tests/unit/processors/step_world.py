@@ -39,6 +39,7 @@ from convergence.ports.warehouse import (
     StagedFile,
     Statement,
     TableSchema,
+    TableSnapshots,
     Warehouse,
     WriteMode,
 )
@@ -164,6 +165,11 @@ class WorldWarehouse:
     async def convert_csv(self, csv: Path, columns: Mapping[str, str], path: Path) -> None:
         assert isinstance(self._warehouse, ParquetWriter)
         await self._warehouse.convert_csv(csv, columns, path)
+
+    async def snapshot(self, tables: Sequence[str], *, suffix: str, until: datetime) -> Sequence[str] | None:
+        if not isinstance(self._warehouse, TableSnapshots):
+            return None
+        return await self._warehouse.snapshot(Scope(dataset=self.dataset), tables, suffix=suffix, until=until)
 
     async def sync_routines(self, *names: str) -> None:
         """Store shipped procedures, by name."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,7 @@ from convergence.ports.warehouse import (
     StagedFile,
     Statement,
     TableSchema,
+    TableSnapshots,
     WriteMode,
 )
 
@@ -253,6 +254,14 @@ class LeasedWarehouse:
         if not isinstance(warehouse, ParquetWriter):
             raise StepFailed("this warehouse writes no Parquet files: set format: csv")
         await warehouse.convert_csv(csv, columns, path)
+
+    async def snapshot(self, tables: Sequence[str], *, suffix: str, until: datetime) -> Sequence[str] | None:
+        """Keep tables as they are now; None where the warehouse has no snapshots. See `TableSnapshots`."""
+        await self._lease.check()
+        warehouse = self._services.warehouse
+        if not isinstance(warehouse, TableSnapshots):
+            return None
+        return await warehouse.snapshot(self._scope(write=True), tables, suffix=suffix, until=until)
 
     def _texts(self, procedure: str, arguments: Mapping[str, Parameter]) -> list[str]:
         """Return what a call may run: the procedure's file, those that it may call, and the arguments."""

@@ -36,6 +36,7 @@ from convergence.ports.warehouse.roles import (
     Stage,
     StagedRows,
     Tables,
+    TableSnapshots,
     Warehouse,
 )
 
@@ -70,6 +71,7 @@ __all__ = [
     "StagedRows",
     "Statement",
     "TableSchema",
+    "TableSnapshots",
     "Tables",
     "Warehouse",
     "WriteMode",

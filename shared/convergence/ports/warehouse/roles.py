@@ -214,6 +214,19 @@ class ParquetWriter(Protocol):
         ...
 
 
+@runtime_checkable
+class TableSnapshots(Protocol):
+    """A warehouse that keeps tables as they were and stores only what differs later; BigQuery does."""
+
+    async def snapshot(self, scope: Scope, tables: Sequence[str], *, suffix: str, until: datetime) -> list[str]:
+        """Keep each table of the scope's dataset as `{table}{suffix}`, read-only, until then; all without `tables`.
+
+        Returns the names of the tables that have one now. A table that does not exist is left out, and a snapshot
+        that exists stays as it is.
+        """
+        ...
+
+
 class ExpiredRows(NamedTuple):
     """Rows of a table, in whatever dataset has it, whose `column` (a DATE) is before `first`."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from convergence.adapters.gcp.warehouse.append import Appends
@@ -15,6 +16,7 @@ from convergence.adapters.gcp.warehouse.load import Loads
 from convergence.adapters.gcp.warehouse.migrations import Migrations
 from convergence.adapters.gcp.warehouse.query import Queries
 from convergence.adapters.gcp.warehouse.routines import Routines
+from convergence.adapters.gcp.warehouse.snapshots import Snapshots
 from convergence.adapters.gcp.warehouse.stage import BigQueryStage
 from convergence.adapters.gcp.warehouse.statements import Statements
 from convergence.adapters.gcp.warehouse.tables import Kept, Tables
@@ -78,6 +80,7 @@ class BigQueryWarehouse:
         self._closing = Closing(self._jobs, ledger, options)
         self._migrations = Migrations(self._jobs, self._tables, statements, self._routines, ledger, options)
         self._appends = Appends(self._client, self._tables)
+        self._snapshots = Snapshots(self._jobs, options)
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
@@ -129,6 +132,10 @@ class BigQueryWarehouse:
     async def close_job(self, job_id: str, *, scope: Scope, wait_s: float | None = None) -> Effect | None:
         """Revoke the job unless it took effect; see the port."""
         return await self._closing.close(job_id, scope, wait_s)
+
+    async def snapshot(self, scope: Scope, tables: Sequence[str], *, suffix: str, until: datetime) -> list[str]:
+        """Keep tables as they are now; see `TableSnapshots`."""
+        return await self._snapshots.take(scope, tables, suffix=suffix, until=until)
 
     async def sync_routines(self, routines: Sequence[Routine], *, force: bool = False) -> list[str]:
         """Create or replace routines; see the port."""
