@@ -25,7 +25,7 @@ from convergence.engine.step.effects import Effects, Intent, job_id
 from convergence.engine.step.inputs import digest
 from convergence.engine.step.routines import ensure_routines
 from convergence.errors import StepFailed
-from convergence.ports.processor import StepStage
+from convergence.ports.step_warehouse import StepStage
 from convergence.ports.warehouse import (
     SHARED_DATASET,
     Column,

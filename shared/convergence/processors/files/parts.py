@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cached_property
 
-from convergence.ports.processor import Context, StepStage
+from convergence.ports.processor import Context
+from convergence.ports.step_warehouse import StepStage
 from convergence.ports.warehouse import BadRow, LoadResult, RowFile, StagedFile, TableSchema, WriteMode
 from convergence.processors.generic.landing.raw import RECORD
 from convergence.processors.generic.target import Target
