@@ -200,3 +200,33 @@ def test_cur_2_amortises_commitments_as_aws_does(tmp_path: Path, aws: tuple[Path
         assert sorted(found) == sorted((kind, Decimal(cost), Decimal(said)) for kind, cost, _, _, said in LINES)
 
     running(tmp_path, configs, work)
+
+
+def test_models_of_others_on_bedrock_are_called_as_in_cost_explorer(tmp_path: Path, aws: tuple[Path, Bucket]) -> None:
+    """AWS Marketplace sells them: the code is that of a listing, and CUR 2.0 has the name in a map."""
+    configs, bucket = aws
+    edition = "Claude 3.5 Sonnet (Amazon Bedrock Edition)"
+    times = "2026-01-01T00:00:00Z,2026-02-01T00:00:00Z,2026-01-05T00:00:00Z,2026-01-06T00:00:00Z"
+    head = (
+        "bill_payer_account_id,bill_billing_period_start_date,bill_billing_period_end_date,line_item_usage_start_date,"
+        "line_item_usage_end_date,line_item_line_item_type,line_item_unblended_cost,line_item_currency_code,"
+        "line_item_product_code,product\n"
+    )
+    named = json.dumps({"product_name": edition, "region": "us-west-2"}).replace('"', '""')
+    lines = [
+        f'1,{times},Usage,3,USD,5cvcdf93jas91ohj9a3i0yzl,"{named}"\n',
+        f'1,{times},Usage,2,USD,AmazonBedrock,"{{}}"\n',
+        f"1,{times},Usage,1,USD,AmazonEC2,not JSON\n",
+    ]
+
+    async def work(here: Here) -> None:
+        bucket.export("2026-01", "run-1", ["".join([head, *lines]).encode()])
+        asked = {"bucket": "bills", "path": "p/focus/", "export": "cur_2"}
+        await here.good("cloud/aws/cost/billing", start_date="2026-01-05", end_date="2026-01-05", **asked)
+        assert await charges(here, "ServiceName, ServiceCategory, BilledCost", "ORDER BY BilledCost DESC") == [
+            (edition, "AI and Machine Learning", Decimal(3)),
+            ("AmazonBedrock", "AI and Machine Learning", Decimal(2)),
+            ("AmazonEC2", "Compute", Decimal(1)),
+        ]
+
+    running(tmp_path, configs, work)

@@ -23,6 +23,7 @@ from convergence.errors import ConvergenceError, Transient
 from convergence.processors.cloud import monthly
 from convergence.processors.cloud.aws import cost_explorer
 from convergence.processors.cloud.aws.cost_explorer import CostExplorerBills
+from convergence.processors.cloud.aws.explorer.kinds import category_of
 from convergence.processors.cloud.aws.explorer.query import record_types
 from convergence.sandbox import aws
 from convergence.sandbox.http import HttpServer, Request, Response
@@ -80,6 +81,20 @@ def test_a_month_adds_up_and_is_replaced(tmp_path: Path) -> None:
         assert await charges(here, "DISTINCT BillingAccountId") == [(aws.ACCOUNT,)]
 
     running(tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    ("service", "category"),
+    [
+        ("Amazon Bedrock", "AI and Machine Learning"),
+        ("Claude 3.5 Sonnet (Amazon Bedrock Edition)", "AI and Machine Learning"),
+        ("Command R+ (Amazon Bedrock Edition)", "AI and Machine Learning"),
+        ("Claude (Amazon Bedrock Edition) Training", None),
+        ("Example of a seller", None),
+    ],
+)
+def test_models_of_others_on_bedrock_are_ai(service: str, category: str | None) -> None:
+    assert category_of(service) == category
 
 
 def test_where_time_is_up_it_goes_on_behind_a_month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -271,7 +271,12 @@ BEGIN
       ) AS quantity,
       COALESCE(SkuPriceId, IF(category IN ('Usage', 'Purchase'), SkuId, NULL)) AS price_id,
       COALESCE(BillingAccountId, SubAccountId, p_org_slug) AS account_id,
-      COALESCE(ServiceName, product_code, service_provider, p_provider_name) AS service,
+      -- CUR 2.0 has the name in a map. Of what Marketplace sells, the code says nothing.
+      COALESCE(
+        ServiceName,
+        IF(source_format = 'aws_cur', JSON_VALUE(JSON_VALUE(other_fields, '$.x_product'), '$.product_name'), NULL),
+        product_code, service_provider, p_provider_name
+      ) AS service,
       COALESCE(RegionId, RegionName) AS region,
       ListCost = 0 AND effective > 0 AND COALESCE(ListUnitPrice, 0) = 0 AS list_unknown,
       ContractedCost = 0 AND effective > 0 AND COALESCE(ContractedUnitPrice, 0) = 0 AS contracted_unknown,
@@ -287,7 +292,13 @@ BEGIN
       IF(contracted_unknown, NULL, COALESCE(ContractedCost, IF(category = 'Credit', BilledCost, NULL)))
         AS contracted_cost,
       IF(contracted_unknown, NULL, ContractedUnitPrice) AS contracted_price,
-      COALESCE(known.ServiceCategory, services.service_category, 'Other') AS service_category,
+      COALESCE(
+        known.ServiceCategory,
+        services.service_category,
+        -- what others sell on Bedrock has a code of AWS Marketplace
+        IF(known.service LIKE '% (Amazon Bedrock Edition)', 'AI and Machine Learning', NULL),
+        'Other'
+      ) AS service_category,
       TO_JSON_STRING([
         known.x_pipeline_id, known.x_credential_id, CAST(known.x_pipeline_run_date AS STRING), account_id, SubAccountId,
         CAST(ChargePeriodStart AS STRING), CAST(ChargePeriodEnd AS STRING), category, line_type, SkuPriceId, SkuId,

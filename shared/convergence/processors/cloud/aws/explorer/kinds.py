@@ -78,6 +78,8 @@ _SERVICES: Final = {
     ),
 }  # fmt: skip
 _CATEGORIES: Final = {name: category for category, names in _SERVICES.items() for name in names}
+# AWS Marketplace sells the models of others on Bedrock, each as a service: "Claude (Amazon Bedrock Edition)".
+_BEDROCK_EDITION: Final = " (Amazon Bedrock Edition)"
 
 
 def kind_of(record_type: str) -> Kind:
@@ -87,4 +89,4 @@ def kind_of(record_type: str) -> Kind:
 
 def category_of(service: str) -> str | None:
     """Return the ServiceCategory of a service, None for one that is not listed."""
-    return _CATEGORIES.get(service)
+    return _CATEGORIES["Amazon Bedrock"] if service.endswith(_BEDROCK_EDITION) else _CATEGORIES.get(service)
