@@ -130,6 +130,13 @@ async def count_causes(services: Services, wanted: Filter, *, most: int = COUNTE
     return Counted(sorted(counts.items(), key=lambda item: (-item[1], item[0])), complete=complete)
 
 
+async def count_open(services: Services, org: str, *, most: int) -> tuple[int, bool]:
+    """Return how many of the org's latest `most` dead letters are open, and whether these are all that it has."""
+    page = await _query(services, Filter(org=org), most, None)
+    found = await _matching(services, Filter(org=org, state=DeadLetterState.OPEN), page)
+    return len(found), page.cursor is None
+
+
 async def _query(services: Services, wanted: Filter, limit: int, cursor: str | None) -> Page:
     where = [] if wanted.org is None else [Where("org", "==", wanted.org)]
     if wanted.before is not None:

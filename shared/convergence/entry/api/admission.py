@@ -7,13 +7,13 @@ are also counted by address, separately from requests without a key; neither use
 from __future__ import annotations
 
 import ipaddress
-import re
 from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from convergence.domain.rate import Taken
+from convergence.entry.api.problems import PAGES
 from convergence.entry.api.runtime import Caller, RequestState, Runtime
 from convergence.entry.api.sessions import Session, cookie, cookie_name
 from convergence.errors import RateLimited
@@ -23,7 +23,6 @@ API_KEY_HEADER: Final = "X-API-Key"
 ROOT_KEY_HEADER: Final = "X-CA-Root-Key"
 ROOT: Final = Caller(kind="root", scopes=("admin",))
 ANONYMOUS_CALLER: Final = Caller(kind="anonymous")
-_PAGES: Final = re.compile(r"/ui(/.*)?", re.DOTALL)
 PROBES: Final = frozenset({"/health", "/ready"})  # refusing them would stop a healthy instance
 _KEYLESS: Final = "requests without a key"
 _IPV6_NETWORK: Final = 64  # bits; one subscriber owns a whole network of addresses
@@ -38,7 +37,7 @@ async def admit(at: Runtime, state: RequestState, request: Request) -> None:
     if request.method in ("GET", "HEAD") and request.scope["path"] in PROBES:
         state.caller = ANONYMOUS_CALLER
         return
-    if _PAGES.fullmatch(request.scope["path"]):
+    if PAGES.fullmatch(request.scope["path"]):
         await _admit_browser(at, state, request)
         return
     key, root = keys_of(request.headers)

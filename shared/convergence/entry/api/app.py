@@ -38,6 +38,7 @@ from convergence.entry.api.routes import (
 )
 from convergence.entry.api.runtime import Runtime
 from convergence.entry.ui import site
+from convergence.entry.ui.pages import error_page
 
 PREFIX: Final = "/api/v1"
 _AREAS: Final = (
@@ -87,7 +88,7 @@ def create_app(runtime: Runtime) -> FastAPI:
         app.include_router(organizations.development, prefix=PREFIX)
     app.include_router(health.router)
     app.include_router(site.router())
-    problems.install(app)
+    problems.install(app, error_page)
     app.add_middleware(RequestMiddleware, runtime=runtime)
     if runtime.settings.CORS_ORIGINS:
         app.add_middleware(

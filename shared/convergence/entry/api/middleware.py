@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from convergence.entry.api.admission import admit
 from convergence.entry.api.audit import MUTATING, audit
-from convergence.entry.api.problems import problem, problem_of
+from convergence.entry.api.problems import page_of, problem, problem_of, retry_after
 from convergence.entry.api.runtime import RequestState, Runtime
 from convergence.errors import ConvergenceError
 
@@ -57,20 +57,27 @@ class RequestMiddleware:
             if state.caller is None or state.caller.kind == "anonymous":
                 body.most = KEYLESS_BODY_MAX
             if body.announced > body.most:
-                state.code = "request.too_large"
-                await problem(state.request_id, 413, state.code, body.too_large)(scope, body.receive, answer.send)
+                await self._refuse(scope, body, answer, state, 413, "request.too_large", body.too_large)
                 return
             await self._app(scope, body.receive, answer.send)
         except ConvergenceError as error:  # over a limit, or the key store is unreachable
             state.code = error.code
-            await problem_of(state.request_id, error)(scope, body.receive, answer.send)
-        except Exception as error:  # a bug becomes a problem document; its traceback is in the log
+            made = await page_of(Request(scope), error.http_status, str(error), error.code, retry_after(error))
+            await (made or problem_of(state.request_id, error))(scope, body.receive, answer.send)
+        except Exception as error:  # a bug becomes an error's answer; its traceback is in the log
             logger.exception("request %s failed", state.request_id, exc_info=error)
             if answer.status:
                 raise
-            state.code = "internal"
             detail = f"Internal error; find the details in the log under the request id {state.request_id}."
-            await problem(state.request_id, 500, "internal", detail)(scope, body.receive, answer.send)
+            await self._refuse(scope, body, answer, state, 500, "internal", detail)
+
+    async def _refuse(
+        self, scope: Scope, body: _Body, answer: _Answer, state: RequestState, status: int, code: str, detail: str
+    ) -> None:
+        """Answer with an error, as a page to people and as a problem document to programs."""
+        state.code = code
+        made = await page_of(Request(scope), status, detail, code)
+        await (made or problem(state.request_id, status, code, detail))(scope, body.receive, answer.send)
 
     def _request_id(self, request: Request) -> str:
         given = request.headers.get("x-request-id", "")

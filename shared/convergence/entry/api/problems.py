@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from itertools import islice
 from typing import Any, Final
@@ -19,6 +20,9 @@ from convergence.entry.api.json import Json
 from convergence.entry.api.runtime import request_state
 from convergence.errors import FINDINGS_MAX, ConfigErrors, ConvergenceError, InvalidInput
 
+logger = logging.getLogger("convergence.api")
+PageOf = Callable[[Request, int, str, str, Mapping[str, str] | None], Awaitable[Response]]
+PAGES: Final = re.compile(r"/ui(/.*)?", re.DOTALL)  # addresses that people look at
 MEDIA_TYPE: Final = "application/problem+json"
 _CODES: Final[Mapping[int, str]] = {
     400: InvalidInput.code,
@@ -88,10 +92,7 @@ def problem(
 
 def problem_of(request_id: str, error: ConvergenceError) -> ProblemResponse:
     """Return the answer to a `ConvergenceError`, which has its own status and code."""
-    headers: dict[str, str] = {}
-    retry_after_s = getattr(error, "retry_after_s", None)
-    if retry_after_s is not None:
-        headers["retry-after"] = str(max(1, math.ceil(retry_after_s)))
+    headers = retry_after(error)
     if error.http_status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "ApiKey"
     errors: list[dict[str, str]] = []
@@ -100,18 +101,45 @@ def problem_of(request_id: str, error: ConvergenceError) -> ProblemResponse:
     return problem(request_id, error.http_status, error.code, str(error), errors=errors, headers=headers)
 
 
-def install(app: FastAPI) -> None:
-    """Let every error of the application end as a problem document."""
+def retry_after(error: ConvergenceError) -> dict[str, str]:
+    """Return the header that says when to try again; nothing for an error that does not know."""
+    retry_after_s = getattr(error, "retry_after_s", None)
+    return {} if retry_after_s is None else {"retry-after": str(max(1, math.ceil(retry_after_s)))}
+
+
+def code_of(error: HTTPException) -> str:
+    """Return the code of an error that the framework raised."""
+    return _CODES.get(error.status_code, "http")
+
+
+def install(app: FastAPI, page: PageOf) -> None:
+    """Let every error of the application end as a problem document, or below the dashboard's path as a page."""
+    app.state.error_page = page
     app.add_exception_handler(ConvergenceError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+
+
+async def page_of(
+    request: Request, status: int, detail: str, code: str, headers: Mapping[str, str] | None = None
+) -> Response | None:
+    """Return the page for an error below the dashboard's path; None elsewhere, and where it cannot be made."""
+    if not PAGES.fullmatch(request.scope["path"]):
+        return None
+    try:
+        made: Response = await request.app.state.error_page(request, status, detail, code, headers)
+    except Exception as error:
+        logger.exception("the page of an error could not be made", exc_info=error)
+        return None
+    return made
 
 
 async def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, ConvergenceError), "registered for it"
     state = request_state(request)
     state.code = error.code
-    return problem_of(state.request_id, error)
+    made = await page_of(request, error.http_status, str(error), error.code, retry_after(error))
+    return made or problem_of(state.request_id, error)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -132,8 +160,11 @@ def _sentence(error: Mapping[str, Any]) -> str:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "registered for it"
     state = request_state(request)
-    state.code = _CODES.get(error.status_code, "http")
+    state.code = code_of(error)
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    made = await page_of(request, error.status_code, error.detail, state.code, headers)
+    if made is not None:
+        return made
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["allow"] = ", ".join(allowed(request.app.openapi(), request.url.path))
     return problem(state.request_id, error.status_code, state.code, error.detail, headers=headers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import cache, partial
 from hashlib import sha256
 from http import HTTPStatus
@@ -17,8 +17,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from convergence.entry.api.admission import ANONYMOUS_CALLER
+from convergence.entry.api.problems import code_of, retry_after
 from convergence.entry.api.runtime import request_state, runtime_of
 from convergence.entry.ui import formats
+from convergence.entry.ui.open_letters import open_letters, open_letters_of
 from convergence.entry.ui.statuses import shown
 from convergence.errors import ConvergenceError, InvalidInput, Unauthenticated
 
@@ -44,16 +47,26 @@ NAVIGATION: Final = (  # pages of an org
     ("quality", "Quality"),
     ("settings", "Settings"),
 )
+_TITLES: Final = {
+    403: "You may not see this",
+    404: "There is no such page",
+    405: "This address takes no such request",
+    413: "Too much was sent",
+    429: "Too many requests",
+    500: "Something went wrong here",
+}
 _THEMES: Final = frozenset({"light", "dark"})
 
 
-def page(request: Request, template: str, *, status: int = 200, **data: Any) -> HTMLResponse:
+async def page(request: Request, template: str, *, status: int = 200, **data: Any) -> HTMLResponse:
     """Return the page; every template also gets the caller, the form's token, the theme and the time."""
     at, state = runtime_of(request), request_state(request)
     now = at.services.clock.now()
     theme = request.cookies.get("theme", "")
+    caller = state.caller or ANONYMOUS_CALLER  # of a request that was refused before its caller was known
+    org = data.get("org", request.path_params.get("org", ""))
     common = {
-        "caller": state.caller,
+        "caller": caller,
         "csrf": at.sessions.token(state.session),
         "theme": theme if theme in _THEMES else "",
         "back": _address(request) if request.method == "GET" else "",
@@ -61,7 +74,8 @@ def page(request: Request, template: str, *, status: int = 200, **data: Any) -> 
         "ago": partial(formats.ago, now=now),
         "nav": NAVIGATION,
         "active": "",
-        "org": request.path_params.get("org", ""),
+        "org": org,
+        "open_letters": await open_letters_of(request, org) if org and caller.may(org, "read") else "",
         "signs_in": not at.settings.DISABLE_AUTH,
     }
     with formats.as_of(now):
@@ -74,11 +88,18 @@ def redirect(path: str) -> Response:
     return RedirectResponse(path, status_code=HTTPStatus.SEE_OTHER, headers=HEADERS)
 
 
-def error_page(request: Request, status: int, detail: str, code: str) -> Response:
-    """Return an error as a page; a visitor without a session is sent to sign in."""
-    request_state(request).code = code
-    title = {403: "You may not see this", 404: "There is no such page"}.get(status, HTTPStatus(status).phrase)
-    return page(request, "error.html", status=status, title=title, detail=detail, code=code, org="")
+async def error_page(
+    request: Request, status: int, detail: str, code: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return an error as a page, with the id under which the log has the request."""
+    state = request_state(request)
+    state.code = code
+    title = _TITLES.get(status, HTTPStatus(status).phrase)
+    answer = await page(
+        request, "error.html", status=status, title=title, detail=detail, code=code, org="", request_id=state.request_id
+    )
+    answer.headers.update(headers or {})
+    return answer
 
 
 class PageRoute(APIRoute):
@@ -95,12 +116,15 @@ class PageRoute(APIRoute):
                 wanted = request.method == "GET" and not request.url.path.startswith("/ui/open/")
                 return redirect(f"{SIGN_IN}?next={quote(_address(request), safe='')}" if wanted else SIGN_IN)
             except ConvergenceError as error:
-                return error_page(request, error.http_status, str(error), error.code)
+                return await error_page(request, error.http_status, str(error), error.code, retry_after(error))
             except RequestValidationError as error:
                 wrong = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors()[:10])
-                return error_page(request, 422, wrong, InvalidInput.code)
+                return await error_page(request, 422, wrong, InvalidInput.code)
             except HTTPException as error:
-                return error_page(request, error.status_code, error.detail, "http")
+                return await error_page(request, error.status_code, error.detail, code_of(error))
+            finally:
+                if request.method == "POST":
+                    open_letters(request).forget(request.path_params.get("org", ""))
 
         return answered
 

@@ -39,26 +39,26 @@ async def admin(
     q: Annotated[str, Query(max_length=60)] = "",
 ) -> Response:
     """Show orgs, the queue, the scheduler's lag and the system's health."""
-    return page(request, "admin.html", view=await admin_page(at, page=number, text=q), text=q)
+    return await page(request, "admin.html", view=await admin_page(at, page=number, text=q), text=q)
 
 
 @router.get("/_all/health")
 async def health(request: Request, at: At, _: Operator) -> Response:
     """Examine every part of the installation, as `convergence doctor` does."""
-    return page(request, "health.html", findings=await examine(at.services))
+    return await page(request, "health.html", findings=await examine(at.services))
 
 
 @router.get(_LETTERS)
 async def letters(request: Request, at: At, _: Operator) -> Response:
     """Show the open dead letters of all orgs by cause, and messages that belong to none."""
-    return page(request, "all_dead_letters.html", view=await all_dead_letters(at.services))
+    return await page(request, "all_dead_letters.html", view=await all_dead_letters(at.services))
 
 
 @router.get(f"{_LETTERS}/letter/{{letter_id}}")
 async def letter(request: Request, letter_id: str, at: At, _: Operator) -> Response:
     """Show one dead letter of any org, or a message of none."""
     found = await detail(at.services, None, letter_id, payload=True)
-    return page(request, "letter.html", letter=found, here=f"/ui{_LETTERS}", can_run=True)
+    return await page(request, "letter.html", letter=found, here=f"/ui{_LETTERS}", can_run=True)
 
 
 @router.post(f"{_LETTERS}/letter/{{letter_id}}/send")

@@ -62,7 +62,7 @@ async def costs(
     drill = {name: value for name, value in {**asked.filters, "currency": view.currency}.items() if value}
     given = {"from": asked.first, "to": asked.last, "by": asked.by, "currency": currency}
     query = urlencode({name: value for name, value in {**given, **asked.filters}.items() if value})
-    return page(
+    return await page(
         request,
         "costs.html",
         view=view,
@@ -120,7 +120,7 @@ async def charges(
         sql = charges_sql(given, without, goes_on=after != "")
         rows = await ask(at.services, org, sql, wanted | place, rows_max=CHARGES_PER_PAGE)
         totals = await ask(at.services, org, charged_sql(given, without), wanted)
-    return page(
+    return await page(
         request,
         "charges.html",
         rows=rows,
@@ -148,7 +148,7 @@ async def raw(
     """Show the raw rows that a charge was made from, as the provider sent them."""
     await at.services.orgs.get(org)
     found = await raw_rows(at.services, org, table, rows.split())
-    return page(request, "raw_rows.html", rows=found, table=table, active="costs")
+    return await page(request, "raw_rows.html", rows=found, table=table, active="costs")
 
 
 def _asked(at: Runtime, first: str, last: str, by: str, currency: str, query: dict[str, str]) -> Asked:

@@ -37,7 +37,7 @@ async def show(
 ) -> Response:
     """Show open dead letters by cause."""
     view = await dead_letters_page(at.services, org, pipeline or None)
-    return page(
+    return await page(
         request, "dead_letters.html", view=view, active="dead-letters", pipeline=pipeline, **rights(caller, org)
     )
 
@@ -57,7 +57,7 @@ async def replay_all(request: Request, org: OrgName, at: At, caller: Runner, for
     asked = ReplaysRequest(wanted=of_cause(org, cause), operator=caller.kind == "root", created_by=caller.name)
     if form.get("sure") != "1":
         counted = await plan(at.services, asked)
-        return page(request, "replay_all.html", active="dead-letters", cause=cause, plan=counted)
+        return await page(request, "replay_all.html", active="dead-letters", cause=cause, plan=counted)
     made = await create(at.services, asked)
     await feed_replays(at.services, made.replay_id)
     return redirect(f"/ui/{org}/dead-letters")
@@ -70,7 +70,7 @@ async def discard(request: Request, org: OrgName, at: At, caller: Runner, form: 
     letters = await letters_of(at.services, org, cause)
     reason = form.get("reason", "").strip()
     if not reason:
-        return page(request, "discard.html", active="dead-letters", cause=cause, count=len(letters))
+        return await page(request, "discard.html", active="dead-letters", cause=cause, count=len(letters))
     for letter_id in letters:
         await act.discard(at.services, org, letter_id, reason=reason, by=caller.name)
     return redirect(f"/ui/{org}/dead-letters")
@@ -93,7 +93,7 @@ async def cause_letters(
     found = await dead_letters(at.services, of_cause(org, cause), limit=PAGE, cursor=cursor)
     query = {"code": code, "pipeline": pipeline, "step": step, "cursor": found["cursor"] or ""}
     older = None if found["cursor"] is None else "?" + urlencode(query)
-    return page(
+    return await page(
         request, "letters.html", active="dead-letters", cause=cause, letters=found["dead_letters"], older=older,
         **rights(caller, org),
     )  # fmt: skip
@@ -103,7 +103,7 @@ async def cause_letters(
 async def letter(request: Request, org: OrgName, letter_id: str, at: At, caller: Reader) -> Response:
     """Show one dead letter: its reason, the failing frame, its parameters."""
     found = await detail(at.services, org, letter_id, payload=caller.kind == "root")
-    return page(
+    return await page(
         request, "letter.html", active="dead-letters", letter=found, here=f"/ui/{org}/dead-letters",
         **rights(caller, org),
     )  # fmt: skip
@@ -130,7 +130,7 @@ async def payload(
 ) -> Response:
     """Show the editor of a cause's payload."""
     view = await payload_page(at.services, org, Cause(code, pipeline, step), None)
-    return page(request, "payload.html", active="dead-letters", view=view, doubt="")
+    return await page(request, "payload.html", active="dead-letters", view=view, doubt="")
 
 
 @router.post(f"{_PAGE}/payload")
@@ -141,10 +141,10 @@ async def replay_edited(request: Request, org: OrgName, at: At, caller: Runner, 
     view = await payload_page(at.services, org, cause, form.get("payload", ""))
     if view.wrong or form.get("act") not in ("one", "all"):
         status = 422 if view.wrong else 200
-        return page(request, "payload.html", status=status, active="dead-letters", view=view, doubt="")
+        return await page(request, "payload.html", status=status, active="dead-letters", view=view, doubt="")
     doubt = "" if "force" in form else doubt_of(at.services, cause.pipeline, view.changes)
     if doubt:
-        return page(request, "payload.html", status=422, active="dead-letters", view=view, doubt=doubt)
+        return await page(request, "payload.html", status=422, active="dead-letters", view=view, doubt=doubt)
     if form["act"] == "one":
         if form.get("letter") != view.letter_id:  # whose pipeline was checked, and whose parameters were compared
             raise Conflict("The page shows another dead letter of this cause by now: look at it again.")

@@ -43,7 +43,7 @@ async def deliveries(
         at.services, org, webhook_id=webhook.strip() or None, status=wanted, limit=_PAGE, cursor=cursor
     )
     given = {name: value for name, value in (("webhook", webhook.strip()), ("status", status)) if value}
-    return page(
+    return await page(
         request,
         "deliveries.html",
         active="settings",
@@ -59,7 +59,7 @@ async def deliveries(
 async def delivery(request: Request, org: OrgName, delivery_id: str, at: At, caller: Reader) -> Response:
     """Show a delivery: each attempt with its outcome, when the next one is, and the event."""
     found = log.delivery_detail(await log.require_delivery(at.services, org, delivery_id))
-    return page(request, "delivery.html", active="settings", view=found, **rights(caller, org))
+    return await page(request, "delivery.html", active="settings", view=found, **rights(caller, org))
 
 
 @router.post(f"{_HOOKS}/{{webhook_id}}/test")

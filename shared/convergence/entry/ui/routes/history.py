@@ -56,7 +56,7 @@ async def history(
     given = {name: value for name, value in request.query_params.items() if name != "cursor"}
     older = None if found.cursor is None else "?" + urlencode({**given, "cursor": found.cursor})
     known = await at.pipelines.get()
-    return page(
+    return await page(
         request,
         "history.html",
         active="pipelines/history",
@@ -86,7 +86,7 @@ async def bulk(request: Request, org: OrgName, at: At, caller: Runner, sent: Sig
     if done:
         rows = [await _act(at, caller, org, row, act) if row.able else row for row in rows]
         sentence = "Each run is listed with what happened."
-    return page(
+    return await page(
         request,
         "bulk.html",
         active="pipelines/history",

@@ -35,6 +35,6 @@ async def pipelines(
     """Show every pipeline with its last runs."""
     known = await at.pipelines.get()
     view = await pipelines_page(at.services, org, known, tab=tab, text=q, provider=provider)
-    return page(
+    return await page(
         request, "pipelines.html", view=view, active="pipelines", text=q, provider=provider, **rights(caller, org)
     )

@@ -27,7 +27,7 @@ Name = Annotated[str, Query(max_length=TEXT_MAX)]
 @router.get("/{org}/quality")
 async def quality(request: Request, org: OrgName, at: At, _: Reader) -> Response:
     """Show verdicts of checks, quarantine, freshness and billing periods."""
-    return page(request, "quality.html", view=await quality_page(at.services, org), active="quality")
+    return await page(request, "quality.html", view=await quality_page(at.services, org), active="quality")
 
 
 @router.get(_PERIOD)
@@ -59,4 +59,6 @@ async def move(request: Request, org: OrgName, at: At, caller: Admin, form: Sign
 async def _page(request: Request, at: At, caller: Caller, org: str, key: PeriodKey, wrong: str) -> Response:
     view = await period_page(at.services, org, key)
     status = 422 if wrong else 200
-    return page(request, "period.html", status=status, view=view, wrong=wrong, active="quality", **rights(caller, org))
+    return await page(
+        request, "period.html", status=status, view=view, wrong=wrong, active="quality", **rights(caller, org)
+    )

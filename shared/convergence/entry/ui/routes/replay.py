@@ -51,7 +51,7 @@ async def _form(
 ) -> Response:
     fields = await editable(at.services, org, run_id, sent)
     run = (await require_run(at.services, org, run_id)).run
-    return page(
+    return await page(
         request,
         "replay.html",
         status=422 if wrong or doubt else 200,

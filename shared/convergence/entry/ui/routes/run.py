@@ -55,7 +55,7 @@ async def show(
         name, runnable = pipeline.name or name, True
     except (NotFound, ConfigErrors):
         pass  # its file is gone; the run stays readable
-    return page(
+    return await page(
         request,
         "run.html",
         view=view,

@@ -44,7 +44,7 @@ _CHANGES: Final[dict[str, Callable[[Services, str, str], Awaitable[Any]]]] = {
 async def show(request: Request, org: OrgName, at: At, caller: Reader) -> Response:
     """Show the schedules and backfills of an org."""
     view = await schedules_page(at.services, org)
-    return page(request, "schedules.html", view=view, active="pipelines/schedules", **rights(caller, org))
+    return await page(request, "schedules.html", view=view, active="pipelines/schedules", **rights(caller, org))
 
 
 @router.post(f"{_PAGE}/{{schedule_id}}/trigger")
@@ -132,7 +132,7 @@ async def _form(request: Request, at: Runtime, org: str, schedule_id: str, sent:
         "queue_max": str(schedule.timing.queue_max),
         "parameters": pretty(view["parameters"]),
     }
-    return page(
+    return await page(
         request,
         "schedule.html",
         status=422 if wrong else 200,

@@ -43,7 +43,7 @@ async def start(request: Request) -> Response:
 @router.get("/sign-in")
 async def sign_in_page(request: Request, next: Annotated[str, Query(max_length=2_000)] = "") -> Response:  # noqa: A002 - the name in the address
     """Show the form."""
-    return page(request, "sign_in.html", next=next, failed="", org="")
+    return await page(request, "sign_in.html", next=next, failed="", org="")
 
 
 @router.post("/sign-in")
@@ -54,7 +54,7 @@ async def sign_in(request: Request, at: At, form: Annotated[Form, Depends(read_f
     operator = await identify(at, None, key or None) == ROOT
     caller = ROOT if operator else await identify(at, key or None, None)
     if caller is None or caller.kind == "anonymous":
-        return page(request, "sign_in.html", status=401, next=form.get("next", ""), failed=_FAILED, org="")
+        return await page(request, "sign_in.html", status=401, next=form.get("next", ""), failed=_FAILED, org="")
     return _opened(at, "" if operator else hashlib.sha256(key.encode()).hexdigest(), form.get("next", ""))
 
 

@@ -28,7 +28,7 @@ async def settings(request: Request, org: OrgName, at: At, caller: Reader) -> Re
     """Show providers, keys and limits."""
     known = await at.pipelines.get()
     view = await settings_page(at.services, at.keys, org, known, with_keys=caller.kind == "root")
-    return page(request, "settings.html", view=view, active="settings", scopes=SCOPES, **rights(caller, org))
+    return await page(request, "settings.html", view=view, active="settings", scopes=SCOPES, **rights(caller, org))
 
 
 @router.post("/{org}/settings/credentials/{provider}/{credential_id}/delete")
@@ -38,7 +38,7 @@ async def delete(
     """Remove a credential, after a page that asks again."""
     if form.get("sure") != "1":
         action = request.url.path
-        return page(
+        return await page(
             request, "sure.html", active="settings", action=action, what=f"the credential {credential_id} of {provider}"
         )
     await at.services.credentials.delete(org, provider, credential_id)
@@ -54,7 +54,7 @@ async def make_key(request: Request, org: OrgName, at: At, caller: Admin, form: 
     if len(name) > _NAME_MAX:
         raise InvalidInput(f"a key's name has at most {_NAME_MAX} characters")
     text, key = await at.keys.create(org, name=name, scopes=form.many("scope"))
-    return page(request, "new_key.html", active="settings", text=text, key=key)
+    return await page(request, "new_key.html", active="settings", text=text, key=key)
 
 
 @router.post("/{org}/settings/keys/{key_id}/revoke")
@@ -63,7 +63,7 @@ async def revoke(request: Request, org: OrgName, key_id: str, at: At, caller: Ad
     check_operator(caller)
     if form.get("sure") != "1":
         action = request.url.path
-        return page(request, "sure.html", active="settings", action=action, what=f"the key {key_id}")
+        return await page(request, "sure.html", active="settings", action=action, what=f"the key {key_id}")
     await at.keys.revoke(org, key_id)
     return redirect(f"/ui/{org}/settings")
 

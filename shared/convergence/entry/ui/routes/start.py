@@ -94,7 +94,7 @@ async def _form(
         plan = await plan_view(at.services, await prepare(at.services, _request(org, loaded, sent, "")))
     except ConvergenceError as error:
         wrong = wrong or (str(error) if sent else "")
-    return page(
+    return await page(
         request,
         "run_form.html",
         status=422 if wrong or doubt else 200,

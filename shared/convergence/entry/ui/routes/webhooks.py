@@ -47,14 +47,14 @@ async def create(request: Request, org: OrgName, at: At, caller: Admin, form: Si
         made = await change.create_webhook(at.services, org, wanted)
     except (InvalidInput, QuotaExceeded) as error:
         return await _page(request, at, caller, org, form, str(error))
-    return _secret(request, made)
+    return await _secret(request, made)
 
 
 @router.post(f"{_PAGE}/{{webhook_id}}/rotate")
 async def rotate(request: Request, org: OrgName, webhook_id: str, at: At, _: Admin, _form: Signed) -> Response:
     """Add a secret; the one before signs beside it for a while."""
     overlap = timedelta(hours=RotateBody().overlap_hours)
-    return _secret(request, await change.rotate_secret(at.services, org, webhook_id, overlap=overlap))
+    return await _secret(request, await change.rotate_secret(at.services, org, webhook_id, overlap=overlap))
 
 
 @router.post(f"{_PAGE}/{{webhook_id}}/delete")
@@ -63,7 +63,7 @@ async def delete(request: Request, org: OrgName, webhook_id: str, at: At, _: Adm
     if form.get("sure") != "1":
         found = await change.require_webhook(at.services, org, webhook_id)
         what = f"the webhook {found.webhook_id} to {found.url}"
-        return page(request, "sure.html", active="settings", action=request.url.path, what=what)
+        return await page(request, "sure.html", active="settings", action=request.url.path, what=what)
     await change.delete_webhook(at.services, org, webhook_id)
     return redirect(f"/ui/{org}/settings/webhooks")
 
@@ -81,7 +81,7 @@ async def _page(request: Request, at: Runtime, caller: Caller, org: str, form: F
     sent = await find_deliveries(at.services, org, limit=_LATEST)
     whole = caller.may(org, "admin")
     known = [webhook_view(each, whole=whole) for each in await change.webhooks_of(at.services, org)]
-    return page(
+    return await page(
         request,
         "webhooks.html",
         status=422 if wrong else 200,
@@ -96,7 +96,7 @@ async def _page(request: Request, at: Runtime, caller: Caller, org: str, form: F
     )
 
 
-def _secret(request: Request, made: WithSecret) -> Response:
-    return page(
+async def _secret(request: Request, made: WithSecret) -> Response:
+    return await page(
         request, "new_secret.html", active="settings", webhook=webhook_view(made.webhook, whole=True), text=made.secret
     )
