@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from convergence.config.parameters.values import resolve_parameters
+from convergence.config.parameters.values import edited, resolve_parameters
 from convergence.config.resolve import ResolveRequest
 from convergence.domain.dead_letter import DeadLetter
 from convergence.domain.events import run_event
@@ -120,7 +120,7 @@ async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | No
     check_addresses(services, parameters or {})
     secret = {name for name, spec in loaded.pipeline.parameters.items() if spec.type == "secret"}
     kept_secrets = run.sealed.keys() & secret  # one that is not a secret any more has to be given again
-    given = {**run.parameters, **dict.fromkeys(kept_secrets, SEALED), **(parameters or {})}
+    given = edited(loaded, {**run.parameters, **dict.fromkeys(kept_secrets, SEALED)}, parameters or {})
     kept, secrets = split_secrets(
         loaded, resolve_parameters(loaded, given, fire_time=run.dated, zone=run.timezone or None)
     )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from convergence.config.loader import LoadedPipeline
-from convergence.config.parameters.values import resolve_parameters
+from convergence.config.parameters.values import edited, resolve_parameters
 from convergence.errors import InvalidInput
 from tests.unit.config.builders import FIRE, a_pipeline, a_step
 
@@ -171,3 +171,26 @@ def test_a_default_may_have_templates() -> None:
     assert resolved(loaded, mode="m")["tag"] == "x-m"
     assert resolved(loaded, mode="m")["since"] == "2026-03-04"
     assert "tag" not in resolved(loaded), "left to the plan, which says what is missing"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ("2026-01-03", "2026-01-01", "2026-01-03")),
+        ({"date": "2026-02-02"}, ("2026-02-02", "2026-02-02", "2026-02-02")),
+        ({"end_date": "2026-01-05"}, ("2026-01-05", "2026-01-01", "2026-01-05")),
+        ({"start_date": "2025-12-31"}, ("2026-01-03", "2025-12-31", "2026-01-03")),
+        ({"start_date": "2026-02-01", "end_date": "2026-02-02"}, ("2026-02-02", "2026-02-01", "2026-02-02")),
+    ],
+)
+def test_the_days_of_an_edited_run_follow_from_those_that_were_changed(
+    changes: dict[str, str], expected: tuple[str, str, str]
+) -> None:
+    had = resolved(PLAIN, start_date="2026-01-01", end_date="2026-01-03")
+    assert days(PLAIN, **edited(PLAIN, had, changes)) == expected
+
+
+def test_a_date_that_the_pipeline_declares_stays_when_its_range_is_edited() -> None:
+    own = a_pipeline("parameters:\n  date: {type: date, required: true}\n")
+    had = resolved(own, date="2026-01-03")
+    assert edited(own, had, {"end_date": "2026-01-05"})["date"] == "2026-01-03"

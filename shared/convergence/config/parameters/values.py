@@ -52,6 +52,22 @@ def resolve_parameters(
     return reading.found
 
 
+def edited(loaded: LoadedPipeline, had: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is given for a run that had these parameters, some of them changed.
+
+    Of its days those that followed from a changed one follow from the new one: another `date` is the whole range, and
+    `date` is the last day of another range.
+    """
+    given = {**had, **changes}
+    if changes.keys() & {"date"}:
+        follow = _RANGE
+    elif changes.keys() & _RANGE:
+        follow = frozenset({"date"} - loaded.pipeline.parameters.keys())
+    else:
+        return given
+    return {name: value for name, value in given.items() if name not in follow or name in changes}
+
+
 def _zone(loaded: LoadedPipeline, zone: tzinfo | str | None) -> tzinfo:
     if zone is None:
         schedule = loaded.pipeline.schedule

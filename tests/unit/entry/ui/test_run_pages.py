@@ -99,6 +99,34 @@ def test_a_run_is_started_for_other_days_by_its_form(run_scenario: RunScenario) 
     run_scenario(scenario)
 
 
+def test_a_replay_for_other_days_shows_the_change_before_it_runs(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        given = {"start_date": "2026-11-02", "end_date": "2026-11-04"}
+        run_id = (await api.run("shop/broken", json=given))["run_id"]
+        browser = await Browser.signed_in(api)
+        page = f"/ui/acme/runs/{run_id}/replay"
+        assert re.search(r'name="p\.end_date" value="2026-11-04"', await browser.get(page))
+        days = {"p.file": FIXED, "p.start_date": "2026-11-05", "p.end_date": "2026-11-04"}
+        wrong = await browser.send(page, page, {**days, "check": "1"}, 422)
+        assert "start_date 2026-11-05 is after end_date 2026-11-04" in wrong.text
+        days |= {"p.end_date": "2026-11-06"}
+        checked = (await browser.send(page, page, {**days, "check": "1"}, 200)).text
+        for name, before, after in (
+            ("start_date", "2026-11-02", "2026-11-05"),
+            ("end_date", "2026-11-04", "2026-11-06"),
+        ):
+            assert f"<del>{name}: {before}</del>" in checked
+            assert f"<ins>{name}: {after}</ins>" in checked
+        await browser.send(page, page, days)
+        run = (await api.ask("GET", f"/pipelines/status/acme/{run_id}", org="acme")).json()
+        assert [run["parameters"][name] for name in ("start_date", "end_date", "date")] == [
+            "2026-11-05", "2026-11-06", "2026-11-06",
+        ]  # fmt: skip
+        assert (run["start_date"], run["end_date"]) == ("2026-11-05", "2026-11-06")
+
+    run_scenario(scenario)
+
+
 def test_odd_days_are_asked_about_before_a_run_and_a_replay(
     run_scenario: RunScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from convergence.config.parameters.values import resolve_parameters
 from convergence.engine.check_days import doubt_of
+from convergence.engine.replay import check_edit
 from convergence.engine.replay import replay as replay_run
 from convergence.engine.store import require_run
 from convergence.entry.api.auth import OrgName, Runner
@@ -14,7 +14,7 @@ from convergence.entry.api.runtime import At, Runtime
 from convergence.entry.ui.access import check_pipeline
 from convergence.entry.ui.forms import Form, Signed
 from convergence.entry.ui.pages import PageRoute, page, redirect
-from convergence.entry.ui.views.replay import Editable, changes, editable, effect_of
+from convergence.entry.ui.views.replay import DAYS, Editable, changes, editable, effect_of
 from convergence.errors import ConfigErrors, ConvergenceError, InvalidInput, QuotaExceeded
 
 router = APIRouter(route_class=PageRoute)
@@ -31,9 +31,9 @@ async def replay(request: Request, org: OrgName, run_id: str, at: At, caller: Ru
     """Start the replay, or show the form again with what is wrong."""
     await check_pipeline(at, caller, org, run_id)
     edited = {} if "as_it_was" in sent else changes(await editable(at.services, org, run_id, sent))
-    if "check" in sent:
-        return await _form(request, at, org, run_id, sent, await _wrong(at, org, run_id, edited))
     latest = sent.get("plan") == "latest"
+    if "check" in sent:
+        return await _form(request, at, org, run_id, sent, await _wrong(at, org, run_id, edited, latest=latest))
     pipeline = (await require_run(at.services, org, run_id)).run.pipeline
     if "force" not in sent and (doubt := doubt_of(at.services, pipeline, edited)):
         return await _form(request, at, org, run_id, sent, "", doubt)
@@ -61,6 +61,7 @@ async def _form(
         fields=fields,
         changed=_changed(fields),
         compare=True,
+        other_days=any(field.name in DAYS for field in _changed(fields)),
         latest=sent.get("plan") == "latest",
         effect=await effect_of(at.services, org, run_id),
         wrong=wrong,
@@ -72,16 +73,11 @@ def _changed(fields: list[Editable]) -> list[Editable]:
     return [field for field in fields if field.changed]
 
 
-async def _wrong(at: Runtime, org: str, run_id: str, edited: dict[str, str]) -> str:
-    """Return what is wrong with edited parameters, empty when they fit the schema."""
+async def _wrong(at: Runtime, org: str, run_id: str, edited: dict[str, str], *, latest: bool) -> str:
+    """Return why the replay would be refused, empty when it would not."""
     run = (await require_run(at.services, org, run_id)).run
     try:
-        resolve_parameters(
-            at.services.catalog.get(run.pipeline),
-            {**run.parameters, **edited},
-            fire_time=run.dated,
-            zone=run.timezone or None,
-        )
+        await check_edit(at.services, run, edited or None, latest=latest)
     except ConvergenceError as error:
         return str(error)
     return ""

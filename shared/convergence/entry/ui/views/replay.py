@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -15,6 +15,12 @@ from convergence.engine.services import Services
 from convergence.engine.store import StoredStep, read_all_steps, read_plan, require_run
 from convergence.entry.ui.formats import counted
 from convergence.errors import ConfigErrors, InvalidInput, NotFound
+
+DAYS: Final = frozenset({"date", "start_date", "end_date"})  # parameters that every run has
+_RANGE: Final = {
+    "start_date": "The first day that the run covers.",
+    "end_date": "The last day that the run covers.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +105,11 @@ async def editable(services: Services, org: str, run_id: str, given: Mapping[str
     """
     run = (await require_run(services, org, run_id)).run
     try:
-        specs = services.catalog.get(run.pipeline).pipeline.parameters
+        specs = dict(services.catalog.get(run.pipeline).pipeline.parameters)
     except (NotFound, ConfigErrors) as error:
         raise InvalidInput(f"the parameters cannot be edited: {error}") from error
+    if specs.keys().isdisjoint(DAYS):  # else the pipeline's own parameters decide about its days
+        specs |= {name: ParameterSpec(type="date", description=text) for name, text in _RANGE.items()}
     return [_editable(name, spec, run.parameters.get(name), given) for name, spec in specs.items()]
 
 
