@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from convergence.errors import CredentialRejected
-from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.processor import Context
 from convergence.processors.anthropic.api import USAGE, ApiSettings, connect
+from convergence.processors.credential_trial import tried
+from convergence.processors.http.client import RestClient
 from convergence.processors.settings import settings
 
 
@@ -19,21 +20,16 @@ class ValidationProcessor:
     tries_credential = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Mark the credential valid, or invalid with the reason.
+        """Mark the credential valid, or invalid with the reason. Raises `CredentialRejected` for a refused one."""
+        return await tried(context, "anthropic", _ask(context, settings(ApiSettings, step_config)))
 
-        Raises:
-            CredentialRejected: the provider refuses the key; it is marked first.
-        """
-        client = await connect(context, settings(ApiSettings, step_config))
-        yesterday = (context.now() - timedelta(days=1)).date().isoformat()
-        params = [("starting_at", f"{yesterday}T00:00:00Z"), ("bucket_width", "1d"), ("limit", "1")]
-        try:
-            await client.get(USAGE, params)
-        except CredentialRejected as refusal:
-            await context.credentials.mark("anthropic", valid=False, reason=str(refusal))
-            raise
-        await context.credentials.mark("anthropic", valid=True)
-        return {"status": SUCCESS, "valid": True, "http_retries": client.retries}
+
+async def _ask(context: Context, options: ApiSettings) -> RestClient:
+    client = await connect(context, options)
+    yesterday = (context.now() - timedelta(days=1)).date().isoformat()
+    params = [("starting_at", f"{yesterday}T00:00:00Z"), ("bucket_width", "1d"), ("limit", "1")]
+    await client.get(USAGE, params)
+    return client
 
 
 def get_engine() -> ValidationProcessor:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from convergence.errors import CredentialRejected
-from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.processor import Context
+from convergence.processors.credential_trial import tried
+from convergence.processors.http.client import RestClient
 from convergence.processors.openai.api import ApiSettings, connect
 from convergence.processors.settings import settings
 
@@ -19,21 +20,16 @@ class ValidationProcessor:
     tries_credential = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Mark the credential valid, or invalid with the reason.
+        """Mark the credential valid, or invalid with the reason. Raises `CredentialRejected` for a refused one."""
+        return await tried(context, "openai", _ask(context, settings(ApiSettings, step_config)))
 
-        Raises:
-            CredentialRejected: the provider refuses the key; it is marked first.
-        """
-        client = await connect(context, settings(ApiSettings, step_config))
-        yesterday = int((context.now() - timedelta(days=1)).timestamp())
-        params = [("start_time", str(yesterday)), ("bucket_width", "1d"), ("limit", "1")]
-        try:
-            await client.get("/organization/usage/completions", params)
-        except CredentialRejected as refusal:
-            await context.credentials.mark("openai", valid=False, reason=str(refusal))
-            raise
-        await context.credentials.mark("openai", valid=True)
-        return {"status": SUCCESS, "valid": True, "http_retries": client.retries}
+
+async def _ask(context: Context, options: ApiSettings) -> RestClient:
+    client = await connect(context, options)
+    yesterday = int((context.now() - timedelta(days=1)).timestamp())
+    params = [("start_time", str(yesterday)), ("bucket_width", "1d"), ("limit", "1")]
+    await client.get("/organization/usage/completions", params)
+    return client
 
 
 def get_engine() -> ValidationProcessor:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from convergence.errors import CredentialRejected
-from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.processor import Context
+from convergence.processors.credential_trial import tried
+from convergence.processors.http.client import RestClient
 from convergence.processors.openrouter.api import BASE_URL, PATH, ActivitySettings, connect
 from convergence.processors.settings import CredentialSettings, settings
 
@@ -26,21 +27,16 @@ class ValidationProcessor:
     tries_credential = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Mark the credential valid, or invalid with the reason.
-
-        Raises:
-            CredentialRejected: the provider refuses the key; it is marked first.
-        """
+        """Mark the key valid, or invalid with the reason. Raises `CredentialRejected` for one that is refused."""
         options = settings(ValidationSettings, step_config)
-        client = await connect(context, ActivitySettings(**options.model_dump()))
-        yesterday = (context.now() - timedelta(days=1)).date().isoformat()
-        try:
-            await client.get(PATH, (("date", yesterday),))
-        except CredentialRejected as refusal:
-            await context.credentials.mark(options.secret, valid=False, reason=str(refusal))
-            raise
-        await context.credentials.mark(options.secret, valid=True)
-        return {"status": SUCCESS, "valid": True, "http_retries": client.retries}
+        return await tried(context, options.secret, _ask(context, options))
+
+
+async def _ask(context: Context, options: ValidationSettings) -> RestClient:
+    client = await connect(context, ActivitySettings(**options.model_dump()))
+    yesterday = (context.now() - timedelta(days=1)).date().isoformat()
+    await client.get(PATH, (("date", yesterday),))
+    return client
 
 
 def get_engine() -> ValidationProcessor:

@@ -33,6 +33,13 @@ class VertexSettings(CredentialSettings):
     secret: str = "gcp"  # noqa: S105 - the name of a secret
 
 
+async def connect(context: Context, options: VertexSettings) -> RestClient:
+    """Return a client of Cloud Monitoring that carries a token of the run's service account."""
+    token = await context.accounts.token(await context.secrets.open(options.secret), (SCOPE,))
+    headers = {"authorization": f"Bearer {token}"}
+    return RestClient(context, options.api_base_url, headers=headers, service="Cloud Monitoring", renew=RENEW)
+
+
 class VertexUsageProcessor(TableProcessor):
     """Extracts one sum for each day, model and type of token."""
 
@@ -44,9 +51,7 @@ class VertexUsageProcessor(TableProcessor):
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
         """Yield one page after the other."""
         options = settings(VertexSettings, step_config)
-        token = await context.accounts.token(await context.secrets.open(options.secret), (SCOPE,))
-        headers = {"authorization": f"Bearer {token}"}
-        client = RestClient(context, options.api_base_url, headers=headers, service="Cloud Monitoring", renew=RENEW)
+        client = await connect(context, options)
         params = [
             ("filter", f'metric.type = "{METRIC}"'),
             ("interval.startTime", f"{context.start_date.isoformat()}T00:00:00Z"),
