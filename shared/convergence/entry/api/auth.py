@@ -10,6 +10,7 @@ from fastapi.security import APIKeyHeader
 
 from convergence.config.model.pipeline import Pipeline
 from convergence.entry.api.admission import API_KEY_HEADER, ROOT_KEY_HEADER
+from convergence.entry.api.json import refuse_unread_body
 from convergence.entry.api.runtime import Caller, request_state
 from convergence.errors import Denied, NotFound, Unauthenticated
 from convergence.tenants.orgs import SLUG
@@ -41,6 +42,7 @@ async def _operator(request: Request, _root: Annotated[str | None, Security(ROOT
     caller = request_state(request).caller
     if caller is None or caller.kind != "root":
         raise Unauthenticated("Send the operator's key as X-CA-Root-Key.")
+    await refuse_unread_body(request)
     return caller
 
 
@@ -75,16 +77,18 @@ def check_run(caller: Caller, org: str, pipeline: Pipeline) -> None:
     check(caller, org, "run")
 
 
-def _needs(scope: str) -> Callable[[OrgName, Caller], Awaitable[Caller]]:
-    async def allowed(org: OrgName, caller: Annotated[Caller, Depends(identify)]) -> Caller:
+def _needs(scope: str) -> Callable[[Request, OrgName, Caller], Awaitable[Caller]]:
+    async def allowed(request: Request, org: OrgName, caller: Annotated[Caller, Depends(identify)]) -> Caller:
         check_org(caller, org, scope)
+        await refuse_unread_body(request)
         return caller
 
     return allowed
 
 
-async def _with_key(caller: Annotated[Caller, Depends(identify)]) -> Caller:
+async def _with_key(request: Request, caller: Annotated[Caller, Depends(identify)]) -> Caller:
     check_known(caller)
+    await refuse_unread_body(request)
     return caller
 
 

@@ -17,7 +17,7 @@ async def names_of_acme(api: Api) -> dict[str, str]:
     keys = (await api.ask("GET", "/organizations/acme/keys", headers=ROOT)).json()["keys"]
     real = {"org": "acme", "run_id": run_id, "path": "shop/cost/daily", "provider": "openai", "name": "sp_x"}
     real |= {"key_id": keys[0]["key_id"], "credential_id": "cred_1"}
-    real |= {"replay_id": "replay_0", "letter_id": "letter_0"}
+    real |= {"replay_id": "dlr_0", "letter_id": "letter_0"}
     weekly = {"pipeline": "shop/cost/daily", "name": "weekly", "cron_expression": "0 6 * * 1"}
     added = await api.ask("POST", "/scheduler/schedules/acme", org="acme", json=weekly)
     real |= {"schedule_id": added.json()["schedule_id"], "change": "pause"}

@@ -71,6 +71,60 @@ def test_a_call_without_a_key_is_refused_before_its_missing_body_is(run_scenario
     run_scenario(scenario)
 
 
+_JSON = {"content-type": "application/json"}
+_BODIES: list[dict[str, Any]] = [  # none of them fits any route
+    {"json": {"surprise": 1}},
+    {"json": [1]},
+    {"content": b'{"a":', "headers": _JSON},
+    {"content": b"[" * 3000, "headers": _JSON},
+    {"content": b"\xff", "headers": _JSON},
+]
+
+
+async def _codes(
+    api: Api, names: dict[str, str], leave_out: set[str], headers: dict[str, str]
+) -> dict[tuple[str, int], tuple[int, str]]:
+    """Status and code of every route that could change something, for each of the bodies."""
+    found = {}
+    for method, path in routes(api):
+        if method == "GET" or path in leave_out:
+            continue
+        url = path.format(**names).removeprefix("/api/v1")
+        for number, body in enumerate(_BODIES):
+            sent = body | {"headers": body.get("headers", {}) | headers}
+            answer = await api.ask(method, url, **sent)
+            found[f"{method} {path}", number] = answer.status_code, answer.json()["code"]
+    assert len(found) > 40 * len(_BODIES)
+    return found
+
+
+_FILES = "/api/v1/validator/validate"  # its body is a pipeline file, which any org's key may have checked
+
+
+def test_the_key_is_judged_before_the_body(run_scenario: RunScenario) -> None:
+    named = {"/api/v1/scheduler/trigger", "/api/v1/scheduler/schedule/{schedule_id}"}  # body or id tell whose it is
+
+    async def scenario(api: Api) -> None:
+        names = await names_of_acme(api)
+        foreign = {"X-API-Key": api.keys["globex"]}
+        refused = await _codes(api, names, set(), {})
+        assert {key: code for key, code in refused.items() if code[0] != 401} == {}
+        refused = await _codes(api, names, set(), {"X-API-Key": "cvk_wrong"})
+        assert {key: code for key, code in refused.items() if code[0] != 401} == {}
+        refused = await _codes(api, names, {_FILES, *named}, foreign)
+        assert {key: code for key, code in refused.items() if code[0] not in {401, 403, 404}} == {}
+
+    run_scenario(scenario, orgs=("acme", "globex"))
+
+
+def test_a_body_that_no_route_reads_is_a_mistake_of_the_caller(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        answers = await _codes(api, await names_of_acme(api), {_FILES}, ROOT)
+        assert {key: code for key, code in answers.items() if code != (422, "input.invalid")} == {}
+
+    run_scenario(scenario)
+
+
 def test_a_run_of_another_org_is_not_found_under_the_own_name(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         run_id = (await api.run())["run_id"]

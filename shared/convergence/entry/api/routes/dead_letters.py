@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import Field
 
 from convergence.domain.dead_letter import DeadLetterState
@@ -20,7 +20,7 @@ from convergence.engine.dead_letters.find import PAGE_MAX, Filter, require_dead_
 from convergence.engine.views import dead_letters as views
 from convergence.engine.views.dead_letters import DeadLetterDetail, DeadLetters, Summary
 from convergence.entry.api.auth import check_known, check_org, check_run, identify
-from convergence.entry.api.json import Json, StrictRoute
+from convergence.entry.api.json import Json, StrictRoute, refuse_unread_body
 from convergence.entry.api.models import Accepted, Asked, ReplayBody
 from convergence.entry.api.problems import documented
 from convergence.entry.api.runtime import At, Caller
@@ -44,15 +44,16 @@ class Reach(NamedTuple):
     org: str | None
 
 
-def _needs(scope: str) -> Callable[[Orgs, Caller], Awaitable[Reach]]:
-    async def allowed(org: Orgs, caller: Annotated[Caller, Depends(identify)]) -> Reach:
+def _needs(scope: str) -> Callable[[Request, Orgs, Caller], Awaitable[Reach]]:
+    async def allowed(request: Request, org: Orgs, caller: Annotated[Caller, Depends(identify)]) -> Reach:
         if org != EVERY_ORG:
             check_org(caller, org, scope)
-            return Reach(caller, org)
-        check_known(caller)
-        if caller.kind != "root":
-            raise Denied("Only the operator's key reaches the dead letters of every org.")
-        return Reach(caller, None)
+        else:
+            check_known(caller)
+            if caller.kind != "root":
+                raise Denied("Only the operator's key reaches the dead letters of every org.")
+        await refuse_unread_body(request)
+        return Reach(caller, None if org == EVERY_ORG else org)
 
     return allowed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path
 
 from convergence.entry.api import starting
 from convergence.entry.api.auth import Known, OrgName, check, check_known, check_run
@@ -21,10 +21,21 @@ PipelinePath = Annotated[
 ]
 
 
+async def _allowed(org: OrgName, path: PipelinePath, at: At, caller: Known) -> str:
+    """Return the path of a pipeline that the caller may run; its body is judged afterwards."""
+    if caller.kind != "anonymous":
+        check(caller, org, "run")
+    loaded = at.services.catalog.get("/".join(filter(None, path.split("/"))))
+    check_run(caller, org, loaded.pipeline)
+    if caller.kind == "anonymous" and not at.settings.ANONYMOUS_RUNS_PER_DAY:
+        raise Unauthenticated(f"{loaded.path} needs a key where ANONYMOUS_RUNS_PER_DAY is 0, as here.")
+    return loaded.path
+
+
 @router.post("/run/{org}/{path:path}", status_code=202, response_model=Accepted, responses=starting.ANSWERS)
 async def run(
     org: OrgName,
-    path: PipelinePath,
+    path: Annotated[str, Depends(_allowed)],
     at: At,
     caller: Known,
     parameters: Parameters = None,
@@ -35,18 +46,12 @@ async def run(
     idempotency_key: IdempotencyKey = None,
 ) -> Json:
     """Run a pipeline for an org."""
-    if caller.kind != "anonymous":
-        check(caller, org, "run")
-    loaded = at.services.catalog.get("/".join(filter(None, path.split("/"))))
-    check_run(caller, org, loaded.pipeline)
     anonymous = caller.kind == "anonymous"
-    if anonymous and not at.settings.ANONYMOUS_RUNS_PER_DAY:
-        raise Unauthenticated(f"{loaded.path} needs a key where ANONYMOUS_RUNS_PER_DAY is 0, as here.")
     try:
         return await starting.start(
             at,
             org,
-            loaded.path,
+            path,
             parameters,
             wait_s=wait,
             dry_run=dry_run,
