@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any, Final
 
 import click
 
 from convergence.domain.money import exact_text
+from convergence.domain.wording import counted
 from convergence.engine.services import Services, dataset_of
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import Output
 from convergence.entry.cli.server import not_there
 from convergence.entry.cli.session import Session, known_org
-from convergence.errors import NotFound
+from convergence.errors import ConfigErrors, NotFound
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Parameter, Scope, Statement
 
 FOCUS, RESIDUALS, CONTRACTS = "cost_data_standard_1_3", "genai_residual_daily_reconciled", "subscriptions"
@@ -95,12 +97,45 @@ async def _trace(session: Session, org: str, charge_id: str) -> dict[str, Any]:
         charge, *_ = found
         source = charge["x_SourceTable"]
         raw = await ask.rows(source, RAW_SQL.format(table=source), charge=charge_id) if source else []
-        chain = {"charge": charge, "raw": {"table": source, "rows": raw}, "bill": None}
+        advice = _advice(session, writer.services, org, charge, raw)
+        chain = {"charge": charge, "raw": {"table": source, "rows": raw}, "bill": None, "advice": advice}
         if charge["x_CostOrigin"] in {"billed", "residual"}:
             return chain  # made from the bill, or from usage that the bill does not have
         for compared in await ask.rows(RESIDUALS, COMPARED_SQL, charge=charge_id):
             chain["bill"] = await _bill(ask, charge, compared)
         return chain
+
+
+def _advice(session: Session, services: Services, org: str, charge: Row, rows: Sequence[Row]) -> str | None:
+    """Say which raw rows of the charge are missing, and how they come back; None when all are there."""
+    named = set((charge["x_SourceRowId"] or "").split())
+    gone = named - {row["row_id"] for row in rows}
+    if named and not gone:
+        return None
+    lacking = f"{len(gone)} of the {counted(len(named), 'raw row')} that it names are not there any more."
+    if not named:
+        lacking = "It does not say which raw rows it was made from: an earlier release loaded or made it."
+    commands = " ; ".join(_reloads(session, services, org, charge))
+    if not commands:
+        return f"{lacking} The pipeline {charge['x_pipeline_id']}, which made it, is not among the configs."
+    return f"{lacking} Load its month again: {commands}"
+
+
+def _reloads(session: Session, services: Services, org: str, charge: Row) -> Iterator[str]:
+    """Yield the commands that load the charge's month again: that of its raw rows, then that of the charge."""
+    paths = {}
+    for name in services.catalog.names():
+        try:
+            paths[services.catalog.get(name).pipeline.pipeline_id.replace("{org_slug}", org)] = name
+        except ConfigErrors:
+            continue  # a broken file cannot be run
+    first = date.fromisoformat(str(charge["x_CorrectedPeriodStart"] or charge["BillingPeriodStart"])[:10])
+    first = first.replace(day=1)
+    last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    days = ("--from", first.isoformat(), "--to", last.isoformat(), "--step", "month", "--mode", "all")
+    for pipeline_id in dict.fromkeys((charge["x_SourcePipelineId"], charge["x_pipeline_id"])):
+        if pipeline_id in paths:
+            yield session.command("backfill", org, paths[pipeline_id], *days)
 
 
 class _Ask:
@@ -136,7 +171,10 @@ async def _bill(ask: _Ask, charge: Row, compared: Row) -> dict[str, Any]:
 def _print(out: Output, chain: Mapping[str, Any]) -> None:
     charge = chain["charge"]
     out.table(["charge", ""], [[name, charge[name]] for name in SHOWN if charge[name] is not None])
-    _print_rows(out, "Made from", chain["raw"])
+    if chain["raw"]["table"] is not None:
+        _print_rows(out, "Made from", chain["raw"])
+    if chain["advice"] is not None:
+        out.line(f"\n{chain['advice']}")
     bill = chain["bill"]
     if bill is not None:
         _print_rows(out, "Bill of the same day, model and kind of charge", bill)
