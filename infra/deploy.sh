@@ -72,7 +72,7 @@ rollback)
 	ready
 	;;
 destroy)
-	[ "$env" != prod ] || fail "prod is not destroyed by a command: docs/deploy.md says how it is done by hand"
+	[ "$env" != prod ] || fail "prod is not destroyed by a command: docs/deploy.md, "Settings that Terraform has", says how it is done by hand"
 	init
 	tf destroy -input=false -var-file="envs/$env.tfvars" -var "release=${version:-none}"
 	;;

@@ -26,6 +26,12 @@ locals {
       duration = "0s"
       aligner  = "ALIGN_DELTA"
     }
+    "Late schedules or runs" = {
+      filter   = "resource.type = \"cloud_run_revision\" AND metric.type = \"logging.googleapis.com/user/${google_logging_metric.late.name}\""
+      above    = 0
+      duration = "0s"
+      aligner  = "ALIGN_DELTA"
+    }
     "Instances at their maximum" = {
       filter   = "resource.type = \"cloud_run_revision\" AND metric.type = \"run.googleapis.com/request_count\" AND metric.labels.response_code = \"429\""
       above    = 0
@@ -62,6 +68,17 @@ resource "google_logging_metric" "errors" {
 resource "google_logging_metric" "failed_runs" {
   name   = "convergence/failed_runs"
   filter = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${local.services["notifier"]}\" AND (textPayload=~\"^run .* failed\" OR jsonPayload.message=~\"^run .* failed\")"
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+  }
+}
+
+# What a tick finds to be more than ten minutes late: schedules, and runs that the reconciler looks at.
+resource "google_logging_metric" "late" {
+  name   = "convergence/late"
+  filter = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${local.services["scheduler"]}\" AND (textPayload=~\"^(schedules|runs) are late by\" OR jsonPayload.message=~\"^(schedules|runs) are late by\")"
 
   metric_descriptor {
     metric_kind = "DELTA"
@@ -156,6 +173,33 @@ resource "google_monitoring_alert_policy" "no_tick" {
         alignment_period   = "60s"
         per_series_aligner = "ALIGN_DELTA"
       }
+    }
+  }
+
+  documentation {
+    content = local.runbook
+  }
+}
+
+# Of each quota by the minute: what was used in the last one, as a part of the project's limit.
+resource "google_monitoring_alert_policy" "quota_near" {
+  display_name          = "Quota near"
+  combiner              = "OR"
+  notification_channels = local.channels
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "Quota near"
+
+    condition_prometheus_query_language {
+      duration            = "120s"
+      evaluation_interval = "60s"
+
+      query = join(" ", [
+        "sum by (quota_metric, location) (increase(serviceruntime_googleapis_com:quota_rate_net_usage{monitored_resource=\"consumer_quota\"}[1m]))",
+        "/ min by (quota_metric, location) (serviceruntime_googleapis_com:quota_limit{monitored_resource=\"consumer_quota\",limit_name=~\".*PerMinutePerProject.*\"})",
+        "> ${var.alerts.quota_used}",
+      ])
     }
   }
 

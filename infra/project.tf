@@ -2,8 +2,8 @@
 
 locals {
   apis = [
-    "artifactregistry", "bigquery", "billingbudgets", "cloudbuild", "cloudfunctions", "cloudkms", "cloudscheduler",
-    "firestore", "iam", "logging", "monitoring", "pubsub", "run", "secretmanager", "storage",
+    "artifactregistry", "bigquery", "billingbudgets", "cloudbuild", "cloudfunctions", "cloudkms", "cloudresourcemanager",
+    "cloudscheduler", "firestore", "iam", "logging", "monitoring", "pubsub", "run", "secretmanager", "storage",
   ]
 
   number = data.google_project.this.number

@@ -74,6 +74,7 @@ variable "alerts" {
     dead_letters      = optional(number, 0)
     errors_per_5_min  = optional(number, 5)
     ticks_missing_min = optional(number, 10)
+    quota_used        = optional(number, 0.8)
   })
   default = {}
 }

@@ -62,10 +62,46 @@ def test_every_switched_on_api_is_needed_and_every_needed_one_is_switched_on() -
         "google_billing": "billingbudgets", "google_cloudfunctions2": "cloudfunctions", "google_firestore": "firestore",
         "google_cloud_scheduler": "cloudscheduler", "google_cloud_run": "run", "google_logging": "logging",
         "google_monitoring": "monitoring", "google_pubsub": "pubsub", "google_secret_manager": "secretmanager",
-        "google_service_account": "iam",
+        "google_service_account": "iam", "google_project_iam": "cloudresourcemanager",
     }  # fmt: skip
     needed = {api for prefix, api in made_by.items() if any(name.startswith(prefix) for name in RESOURCES)}
     assert needed | {"cloudbuild", "storage"} == listed  # these build the functions out of their packages
+
+
+def test_what_terraform_asks_before_it_makes_anything_is_switched_on_by_hand() -> None:
+    """`data.google_project` is read by the first plan, when no API that the plan switches on is there yet."""
+    first = (ROOT / "docs" / "deploy.md").read_text("utf-8").partition("terraform -chdir=infra init")[0]
+    for api in ("cloudresourcemanager", "serviceusage"):
+        assert f"{api}.googleapis.com" in first.partition("gcloud services enable")[2]
+
+
+def test_the_account_of_cloud_build_may_grant_what_terraform_grants() -> None:
+    """roles/editor changes no policy of a resource, so each kind of grant needs a role of its own."""
+    granting = {
+        "google_project_iam": "resourcemanager.projectIamAdmin", "google_pubsub": "pubsub.admin",
+        "google_service_account_iam": "iam.serviceAccountAdmin", "google_kms": "cloudkms.admin",
+        "google_bigquery": "bigquery.dataOwner", "google_cloud_run": "run.admin",
+        "google_secret_manager": "secretmanager.admin",
+    }  # fmt: skip
+    page = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    listed = set(re.findall(r"`roles/([\w.]+)`", page.partition("## Cloud Build")[2].partition("\n## ")[0]))
+    for kind in {name.partition(".")[0] for name in RESOURCES if "_iam_member." in name}:
+        (role,) = [role for prefix, role in granting.items() if kind.startswith(prefix)]
+        assert role in listed, kind
+
+
+def test_the_runbooks_have_a_section_for_each_alert() -> None:
+    text = (INFRA / "monitoring.tf").read_text("utf-8")
+    policies = [body for name, body in RESOURCES.items() if name.startswith("google_monitoring_alert_policy.")]
+    own = {body["display_name"].strip('"') for body in policies} - {"${each.key}", "Messages in ${each.key}"}
+    (thresholds,) = re.findall(r"thresholds = \{\n(.*?)\n  \}\n", text, re.DOTALL)
+    topics = {trigger.dead_letter_topic for file in FUNCTIONS.values() for trigger in file.triggers} - {None}
+    names = (
+        own | set(re.findall(r'^    "([^"]+)" = \{', thresholds, re.MULTILINE)) | {f"Messages in {t}" for t in topics}
+    )
+    assert len(names) > 8
+    page = (ROOT / "docs" / "runbooks.md").read_text("utf-8")
+    assert names <= set(re.findall(r"^## (.+)$", page, re.MULTILINE))
 
 
 def _locals(file: str) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from convergence.domain.status import RUN_TERMINAL, RunStatus, StepStatus
 from convergence.domain.times import from_text, to_text
 from convergence.engine.dead_letter import announce as announce_dead_letter
 from convergence.engine.finish_run import error_data, fail_run, finish_run, matching_end_steps, run_timed_out
+from convergence.engine.lateness import warn_if_late
 from convergence.engine.messages import publish_events, publish_ready
 from convergence.engine.queue.enqueue import check_queued
 from convergence.engine.queue.reservation import reserve, reserved_until
@@ -60,6 +61,8 @@ async def reconcile(services: Services, *, everything: bool = False) -> int:
         page = await services.documents.query(
             "runs", where=where, order=[Order("check_at")], limit=_PAGE, cursor=cursor
         )
+        if cursor is None and page.documents and not everything:
+            warn_if_late("runs", from_text(page.documents[0].data["check_at"]), now)
         found += [document.path.rpartition("/")[2] for document in page.documents]
         if page.cursor is None:
             break

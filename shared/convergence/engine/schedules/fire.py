@@ -20,10 +20,11 @@ from convergence.domain.records import changed
 from convergence.domain.run import NO_PLAN, Run
 from convergence.domain.schedule import LastSkip, Priority, Schedule, ScheduleState, scheduled_run_id
 from convergence.domain.status import RunStatus
-from convergence.domain.times import to_text
+from convergence.domain.times import from_text, to_text
 from convergence.domain.transitions import appended
 from convergence.domain.webhook_delivery import WebhookDelivery
 from convergence.engine.cancel import announce_cancelled, cancellation
+from convergence.engine.lateness import warn_if_late
 from convergence.engine.messages import publish_events, publish_queue_changed, publish_webhooks_ready
 from convergence.engine.queue.reservation import with_one_registry
 from convergence.engine.queue.unprepared_run import Cause, unprepared_run
@@ -70,13 +71,15 @@ class _Firing:
 async def fire_due(services: Services) -> Ticked:
     """Decide every schedule that is due, earliest first."""
     done = Ticked()
-    for _ in range(_PASS_MAX):
+    for number in range(_PASS_MAX):
         now = services.clock.now()
         page = await services.documents.query(
             SCHEDULES, where=[Where("due_at", "<=", to_text(now))], order=[Order("due_at")], limit=_PAGE
         )
         if not page.documents:
             break
+        if number == 0:
+            warn_if_late("schedules", from_text(page.documents[0].data["due_at"]), now)
         due = [StoredSchedule(Schedule.from_data(each.data), each.version) for each in page.documents]
         moved = await _decide_page(services, due, now, done)
         if not moved or len(due) < _PAGE:
