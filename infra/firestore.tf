@@ -1,4 +1,5 @@
-# The state. Indexes and time limits come from the code: `python -m infra.declared` writes declared.json.
+# The state. Indexes come from the code: `python -m infra.declared` writes declared.json. No field has Firestore's TTL:
+# the hourly sweep removes what has expired, a run's documents before the run (docs/operations.md).
 
 locals {
   declared = jsondecode(file("${path.module}/declared.json"))
@@ -65,11 +66,5 @@ resource "google_firestore_field" "field" {
         query_scope = indexes.value.queryScope
       }
     }
-  }
-
-  dynamic "ttl_config" {
-    for_each = try(each.value.ttl, false) ? [1] : []
-
-    content {}
   }
 }

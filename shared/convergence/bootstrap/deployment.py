@@ -73,6 +73,7 @@ def _function(folder: Path) -> DeclaredFunction:
     return DeclaredFunction(
         name=file.name,
         access=frozenset(file.access),
+        secrets=frozenset(file.secrets),
         subscriptions=tuple(
             DeclaredSubscription(
                 topic=each.topic,

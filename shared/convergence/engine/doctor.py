@@ -11,6 +11,7 @@ from convergence.config.files.procedures import load_procedures
 from convergence.domain.finding import Finding
 from convergence.domain.times import to_text
 from convergence.domain.wording import counted
+from convergence.engine.lateness import LATE
 from convergence.engine.migrate import migrate
 from convergence.engine.schedules.store import SCHEDULES
 from convergence.engine.schema_sync import sync_schemas
@@ -18,7 +19,7 @@ from convergence.engine.services import Services
 from convergence.errors import ConvergenceError
 from convergence.ports.documents import Where
 
-LAG: Final = timedelta(minutes=10)  # ten ticks
+KEPT: Final = timedelta(days=2)  # beyond its time; a shorter policy leaves much to an hourly sweep
 _SHOWN: Final = 5
 _PROBE: Final = b"doctor"
 
@@ -70,22 +71,33 @@ async def _schemas(services: Services) -> tuple[str, str]:
 
 
 async def _schedules(services: Services) -> tuple[str, str]:
-    return await _late(services, SCHEDULES, "due_at", "schedules")
+    return await _waiting(services, SCHEDULES, "due_at", "schedules")
 
 
 async def _reconciler(services: Services) -> tuple[str, str]:
-    return await _late(services, "runs", "check_at", "runs")
+    return await _waiting(services, "runs", "check_at", "runs")
 
 
-async def _late(services: Services, collection: str, field: str, what: str) -> tuple[str, str]:
-    before = to_text(services.clock.now() - LAG)
-    page = await services.documents.query(collection, where=[Where(field, "<=", before)], limit=_SHOWN)
-    late = [each.path.rpartition("/")[2] for each in page.documents]
+async def _waiting(services: Services, collection: str, field: str, what: str) -> tuple[str, str]:
+    late = await _older(services, collection, field, LATE)
     if not late:
         return f"no {what} are late", ""
-    minutes = int(LAG.total_seconds() // 60)
-    cure = "see that ticks arrive (job convergence-tick, function scheduler), or that `convergence serve` runs"
-    return f"{what} that wait for a tick for more than {minutes} minutes: {_some(late)}", cure
+    minutes = int(LATE.total_seconds() // 60)
+    return f"{what} that wait for a tick for more than {minutes} minutes: {_some(late)}", _TICKS
+
+
+async def _retention(services: Services) -> tuple[str, str]:
+    left = await _older(services, "runs", "expire_at", KEPT)
+    if not left:
+        return "what has expired is removed", ""
+    return f"runs that should be gone for more than {KEPT.days} days: {_some(left)}", _TICKS
+
+
+async def _older(services: Services, collection: str, field: str, age: timedelta) -> list[str]:
+    """Return a few ids of documents whose instant in `field` has passed for that long."""
+    before = to_text(services.clock.now() - age)
+    page = await services.documents.query(collection, where=[Where(field, "<=", before)], limit=_SHOWN)
+    return [each.path.rpartition("/")[2] for each in page.documents]
 
 
 def _some(names: list[str]) -> str:
@@ -95,6 +107,7 @@ def _some(names: list[str]) -> str:
 
 _Check = Callable[[Services], Awaitable[tuple[str, str]]]  # what was found, and the cure
 _BIGQUERY: Final = "grant the account BigQuery's roles (docs/google-cloud.md, Permissions)"
+_TICKS: Final = "see that ticks arrive (job convergence-tick, function scheduler), or that `convergence serve` runs"
 _INDEXES: Final = "apply infra/: an index may be missing"
 # name → (check, the cure when it raises)
 _CHECKS: Final[Mapping[str, tuple[_Check, str]]] = {
@@ -105,4 +118,5 @@ _CHECKS: Final[Mapping[str, tuple[_Check, str]]] = {
     "schemas": (_schemas, _BIGQUERY),
     "schedules": (_schedules, _INDEXES),
     "reconciler": (_reconciler, _INDEXES),
+    "retention": (_retention, _INDEXES),
 }

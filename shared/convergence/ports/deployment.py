@@ -21,10 +21,11 @@ class DeclaredSubscription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredFunction:
-    """A function: what its account may do (`access` of its function.yaml), and what it hears."""
+    """A function: what its account may do (`access` of its function.yaml), which secrets it reads, what it hears."""
 
     name: str
     access: frozenset[str]
+    secrets: frozenset[str]
     subscriptions: tuple[DeclaredSubscription, ...]
 
 

@@ -49,6 +49,7 @@ class GoogleProject:
         self.answers["cloudkms.googleapis.com" + KEY + ":getIamPolicy"] = self._policy(
             "roles/cloudkms.cryptoKeyEncrypterDecrypter", "credentials"
         )
+        self._calls()
         logs = [{"role": "WRITER", "userByEmail": account(name)} for name in self._with("logs")]
         self.answers[f"bigquery.googleapis.com/bigquery/v2/projects/{PROJECT}/datasets/organizations"] = {
             "access": [{"role": "READER", "specialGroup": "projectReaders"}, *logs]
@@ -105,6 +106,28 @@ class GoogleProject:
     def _policy(self, role: str, word: str) -> dict[str, Any]:
         return {
             "bindings": [{"role": role, "members": [f"serviceAccount:{account(name)}" for name in self._with(word)]}]
+        }
+
+    def _calls(self) -> None:
+        """Who may call the functions, sign the tokens for that, and read secrets. There is none for mail."""
+        push = f"convergence-push@{PROJECT}.iam.gserviceaccount.com"
+        for each in self.functions:
+            service = f"projects/{PROJECT}/locations/us-central1/services/{account(each['name']).partition('@')[0]}"
+            self.answers[f"run.googleapis.com/v2/{service}:getIamPolicy"] = {
+                "bindings": [{"role": "roles/run.invoker", "members": [f"serviceAccount:{push}"]}]
+            }
+        self.answers[f"iam.googleapis.com/v1/projects/{PROJECT}/serviceAccounts/{push}:getIamPolicy"] = {
+            "bindings": [{"role": "roles/iam.serviceAccountTokenCreator", "members": [AGENT]}]
+        }
+        readers = [each["name"] for each in self.functions if "CONVERGENCE_ROOT_KEY" in each.get("secrets", ())]
+        base = f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets"
+        self.answers[f"{base}/convergence-root-key:getIamPolicy"] = {
+            "bindings": [
+                {
+                    "role": "roles/secretmanager.secretAccessor",
+                    "members": [f"serviceAccount:{account(name)}" for name in readers],
+                }
+            ]
         }
 
     def _projects(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from convergence.adapters.gcp.deployment.bindings import PROJECT_ROLES
+from convergence.adapters.gcp.deployment.bindings import PROJECT_ROLES, SECRETS
 from convergence.adapters.gcp.deployment.examine import LOOK, examine
 from convergence.adapters.gcp.deployment.rest import Rest
 from convergence.bootstrap.deployment import declared, examine_deployment
@@ -27,7 +28,10 @@ POLICY = f"cloudresourcemanager.googleapis.com/v3/projects/{PROJECT}:getIamPolic
 FUNCTIONS = f"cloudfunctions.googleapis.com/v2/projects/{PROJECT}/locations/us-central1/functions"
 TICK = f"cloudscheduler.googleapis.com/v1/projects/{PROJECT}/locations/us-central1/jobs/convergence-tick"
 INDEXES = f"firestore.googleapis.com{GROUPS}/-/indexes"
-CHECKS = ["clock", "permissions", "subscriptions", "dead letters", "indexes", "key", "functions", "ticks"]
+ROOT_KEY = f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets/convergence-root-key:getIamPolicy"
+SERVICES = f"run.googleapis.com/v2/projects/{PROJECT}/locations/us-central1/services"
+PUSH = f"convergence-push@{PROJECT}.iam.gserviceaccount.com"
+CHECKS = ["clock", "permissions", "subscriptions", "dead letters", "pushes", "indexes", "key", "functions", "ticks"]
 
 
 def examined(project: GoogleProject) -> list[Finding]:
@@ -136,6 +140,22 @@ FAULTS: dict[str, tuple[Callable[[GoogleProject], object], str, str]] = {
         "dead letters",
         "topics/dead-letter: Pub/Sub's account lacks roles/pubsub.publisher",
     ),
+    "role on a secret": (
+        lambda p: _without(p, ROOT_KEY, f"serviceAccount:{account('dispatcher')}"),
+        "permissions",
+        f"{account('dispatcher')} lacks roles/secretmanager.secretAccessor on convergence-root-key",
+    ),
+    "no root key": (lambda p: p.answers.pop(ROOT_KEY), "permissions", "does not exist"),
+    "calls": (
+        lambda p: _without(p, f"{SERVICES}/convergence-step:getIamPolicy", f"serviceAccount:{PUSH}"),
+        "pushes",
+        f"convergence-step: {PUSH} lacks roles/run.invoker",
+    ),
+    "tokens": (
+        lambda p: _without(p, f"iam.googleapis.com/v1/projects/{PROJECT}/serviceAccounts/{PUSH}:getIamPolicy", AGENT),
+        "pushes",
+        f"lacks roles/iam.serviceAccountTokenCreator on {PUSH}",
+    ),
     "index": (lambda p: p.answers[INDEXES]["indexes"].pop(), "indexes", "missing: "),
     "index under way": (
         lambda p: p.answers[INDEXES]["indexes"][0].update(state="CREATING"),
@@ -190,6 +210,18 @@ def test_the_roles_that_are_looked_for_are_those_that_terraform_grants() -> None
     assert {word: set(roles) for word, roles in PROJECT_ROLES.items()} == {
         word: roles for word, roles in GRANTS.items() if word in PROJECT_ROLES
     }
+
+
+def test_a_password_of_mail_is_looked_at_where_there_is_one() -> None:
+    project = GoogleProject()
+    project.answers[ROOT_KEY.replace("root-key", "smtp-password")] = {"bindings": []}
+    (fault,) = [each for each in examined(project) if each.cure]
+    assert fault.found == f"{account('step')} lacks roles/secretmanager.secretAccessor on convergence-smtp-password"
+
+
+def test_the_secrets_that_are_looked_for_are_those_that_terraform_makes() -> None:
+    text = (ROOT / "infra" / "secrets.tf").read_text("utf-8")
+    assert dict(re.findall(r'\{ (\w+) = "([a-z-]+)" \}', text)) == SECRETS
 
 
 def test_a_clock_that_is_wrong_and_a_view_that_is_not_allowed_are_said_first() -> None:

@@ -14,7 +14,7 @@ from convergence.ports.documents import Create
 from tests.unit.engine.conftest import Engine
 from tests.unit.entry.conftest import Cli
 
-PARTS = ["store", "keyring", "procedures", "migrations", "schemas", "schedules", "reconciler"]
+PARTS = ["store", "keyring", "procedures", "migrations", "schemas", "schedules", "reconciler", "retention"]
 
 
 def test_what_a_new_installation_lacks_is_said_with_the_command_that_adds_it(acme: Cli, configs: Path) -> None:
@@ -58,17 +58,23 @@ def test_work_that_no_tick_takes_and_a_key_that_does_not_open_are_faults(tmp_pat
 
     async def scenario() -> None:
         late = to_text(engine.services.clock.now() - timedelta(minutes=11))
+        expired = to_text(engine.services.clock.now() - timedelta(days=2, seconds=1))
         await engine.services.documents.commit(
-            [Create("schedules/s1", {"due_at": late}), Create("runs/r1", {"check_at": late, "org": "acme"})]
+            [
+                Create("schedules/s1", {"due_at": late}),
+                Create("runs/r1", {"check_at": late, "org": "acme"}),
+                Create("runs/r2", {"expire_at": expired, "org": "acme"}),
+            ]
         )
         found = {
             each.check: each
-            for each in await examine(replace(engine.services, keyring=Locked()), PARTS[:2] + PARTS[-2:])
+            for each in await examine(replace(engine.services, keyring=Locked()), PARTS[:2] + PARTS[-3:])
         }
         assert "version is disabled" in found["keyring"].found
         assert "runbooks" in found["keyring"].cure
         assert "s1" in found["schedules"].found
         assert "r1" in found["reconciler"].found
-        assert "convergence-tick" in found["schedules"].cure == found["reconciler"].cure
+        assert "r2" in found["retention"].found
+        assert "convergence-tick" in found["schedules"].cure == found["reconciler"].cure == found["retention"].cure
 
     engine.run_scenario(scenario)

@@ -10,15 +10,20 @@ from typing import Any, Final
 
 from convergence.adapters.gcp.deployment.rest import Rest
 from convergence.domain.finding import Finding
+from convergence.errors import NotFound
 from convergence.ports.deployment import DeclaredFunction, Deployment
 
 PROJECT_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "firestore": ("roles/datastore.user",),
     "warehouse": ("roles/bigquery.jobUser", "roles/bigquery.dataEditor"),
 }
+# As infra/secrets.tf names them; mail without a password has no secret.
+SECRETS: Final = {"CONVERGENCE_ROOT_KEY": "convergence-root-key", "SMTP_PASSWORD": "convergence-smtp-password"}
+_OPTIONAL: Final = frozenset({"SMTP_PASSWORD"})
 TICK: Final = "tick"  # published by Cloud Scheduler alone
 _PUBLISHER: Final = "roles/pubsub.publisher"
 _SEALS: Final = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
+_READS: Final = "roles/secretmanager.secretAccessor"
 _WRITES: Final = frozenset({"WRITER", "OWNER", "roles/bigquery.dataEditor", "roles/bigquery.dataOwner"})
 
 
@@ -55,6 +60,7 @@ async def permissions(at: Deployment, rest: Rest) -> list[Finding]:
         if each.get("role") in _WRITES and "userByEmail" in each
     )
     _add(lacking, at, "logs", writers, "roles/bigquery.dataEditor on the dataset organizations")
+    await _add_secrets(lacking, at, rest)
     found = [
         Finding("permissions", f"{account(at, name)} lacks {', '.join(roles)}", "apply infra/ (make deploy)")
         for name, roles in lacking.items()
@@ -78,6 +84,20 @@ def _lacking_on_project(at: Deployment, function: DeclaredFunction, policy: Mapp
     member = f"serviceAccount:{account(at, function.name)}"
     roles = [role for word in sorted(function.access) for role in PROJECT_ROLES.get(word, ())]
     return [role for role in roles if member not in members(policy, role)]
+
+
+async def _add_secrets(lacking: Mapping[str, list[str]], at: Deployment, rest: Rest) -> None:
+    for name, secret in SECRETS.items():
+        url = f"https://secretmanager.googleapis.com/v1/projects/{at.project}/secrets/{secret}:getIamPolicy"
+        try:
+            readers = members(await rest.get(url), _READS)
+        except NotFound:
+            if name in _OPTIONAL:
+                continue
+            raise
+        for function in at.declared.functions:
+            if name in function.secrets and f"serviceAccount:{account(at, function.name)}" not in readers:
+                lacking[function.name].append(f"{_READS} on {secret}")
 
 
 def _add(lacking: Mapping[str, list[str]], at: Deployment, word: str, having: frozenset[str], role: str) -> None:

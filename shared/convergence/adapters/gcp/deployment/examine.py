@@ -29,9 +29,12 @@ NEEDED: Final = (
     "cloudkms.cryptoKeys.getIamPolicy",
     "cloudscheduler.jobs.get",
     "datastore.indexes.list",
+    "iam.serviceAccounts.getIamPolicy",
     "pubsub.subscriptions.list",
     "pubsub.subscriptions.getIamPolicy",
     "pubsub.topics.getIamPolicy",
+    "run.services.getIamPolicy",
+    "secretmanager.secrets.getIamPolicy",
 )
 LOOK: Final = "grant the person who asks roles/viewer and roles/iam.securityReviewer on the project"
 _APPLY: Final = "apply infra/ (make deploy)"
@@ -49,7 +52,8 @@ async def examine(at: Deployment, rest: Rest, clock: Clock) -> list[Finding]:
     checks: list[tuple[str, Callable[[], Awaitable[list[Finding] | Finding]]]] = [
         ("permissions", lambda: permissions(at, rest)),
         ("subscriptions", lambda: pubsub.subscriptions(at, rest)),
-        ("dead letters", lambda: _forwarding(at, rest)),
+        ("dead letters", lambda: _of_the_agent(pubsub.forwarding, at, rest)),
+        ("pushes", lambda: _of_the_agent(pubsub.pushes, at, rest)),
         ("indexes", lambda: indexes(at, rest)),
         ("key", lambda: _key(at, rest)),
         ("functions", lambda: _functions(at, rest)),
@@ -77,9 +81,12 @@ def _clock(rest: Rest, clock: Clock) -> Finding:
     return Finding("clock", f"within {SKEW.seconds} s of Google's")
 
 
-async def _forwarding(at: Deployment, rest: Rest) -> list[Finding]:
+async def _of_the_agent(
+    check: Callable[[Deployment, Rest, str], Awaitable[list[Finding]]], at: Deployment, rest: Rest
+) -> list[Finding]:
+    """Run a check of what Pub/Sub's own account may do; its name has the project's number."""
     number = (await rest.get(f"{_PROJECTS}/{at.project}"))["name"].rpartition("/")[2]
-    return await pubsub.forwarding(at, rest, number)
+    return await check(at, rest, number)
 
 
 async def _key(at: Deployment, rest: Rest) -> Finding:

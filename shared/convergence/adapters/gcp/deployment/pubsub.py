@@ -1,7 +1,7 @@
 """Subscriptions and their dead letters.
 
 Shapes: Pub/Sub REST reference, `projects.subscriptions` and `projects.topics.getIamPolicy`; durations are texts of
-seconds, such as `600s`.
+seconds, such as `600s`. Cloud Run v2 `services.getIamPolicy`, IAM `projects.serviceAccounts.getIamPolicy`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from convergence.adapters.gcp.deployment.bindings import members
+from convergence.adapters.gcp.deployment.bindings import members, service_of
 from convergence.adapters.gcp.deployment.rest import Rest
 from convergence.domain.finding import Finding
 from convergence.ports.deployment import DeclaredSubscription, Deployment
 
 _API: Final = "https://pubsub.googleapis.com/v1/projects"
 _APPLY: Final = "apply infra/ (make deploy)"
+_INVOKES: Final = "roles/run.invoker"
+_SIGNS: Final = "roles/iam.serviceAccountTokenCreator"
 
 
 async def subscriptions(at: Deployment, rest: Rest) -> list[Finding]:
@@ -63,7 +65,7 @@ def _faults(declared: DeclaredSubscription, there: Mapping[str, Any] | None) -> 
 
 async def forwarding(at: Deployment, rest: Rest, number: str) -> list[Finding]:
     """Check that Pub/Sub's own account may forward dead letters: without the rights it silently does not."""
-    agent = f"serviceAccount:service-{number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+    agent = _agent(number)
     wanted = {}
     for function in at.declared.functions:
         for each in function.subscriptions:
@@ -78,3 +80,23 @@ async def forwarding(at: Deployment, rest: Rest, number: str) -> list[Finding]:
                 Finding("dead letters", f"{name}: Pub/Sub's account lacks {role}, so nothing is forwarded", _APPLY)
             )
     return found or [Finding("dead letters", f"Pub/Sub's account may forward ({len(wanted)} bindings)")]
+
+
+async def pushes(at: Deployment, rest: Rest, number: str) -> list[Finding]:
+    """Check that Pub/Sub may call the functions: its tokens are of an account that may invoke them."""
+    address = f"convergence-push@{at.project}.iam.gserviceaccount.com"
+    services = f"https://run.googleapis.com/v2/projects/{at.project}/locations/{at.region}/services"
+    names = [service_of(each.name) for each in at.declared.functions if each.subscriptions]
+    found = []
+    for name in names:
+        policy = await rest.get(f"{services}/{name}:getIamPolicy")
+        if f"serviceAccount:{address}" not in members(policy, _INVOKES):
+            found.append(Finding("pushes", f"{name}: {address} lacks {_INVOKES}, so deliveries are refused", _APPLY))
+    accounts = f"https://iam.googleapis.com/v1/projects/{at.project}/serviceAccounts"
+    if _agent(number) not in members(await rest.post(f"{accounts}/{address}:getIamPolicy", {}), _SIGNS):
+        found.append(Finding("pushes", f"Pub/Sub's account lacks {_SIGNS} on {address}, so nothing is sent", _APPLY))
+    return found or [Finding("pushes", f"{address} may call {len(names)} functions")]
+
+
+def _agent(number: str) -> str:
+    return f"serviceAccount:service-{number}@gcp-sa-pubsub.iam.gserviceaccount.com"

@@ -31,5 +31,5 @@ class Examined(TypedDict):
 
 @router.get("", response_model=Examined, responses=documented())
 async def doctor(at: At, _: Operator) -> Json:
-    """Check store, keyring, procedures, migrations, schemas, schedules and the reconciler."""
+    """Check store, keyring, procedures, migrations, schemas, schedules, the reconciler and retention."""
     return Json(answer(await examine(at.services)))

@@ -29,7 +29,7 @@ from convergence.entry.cli.session import Session
 def command(
     session: Session, project: str | None, region: str, kms_location: str, database: str, functions: Path
 ) -> int:
-    """Check store, keyring, procedures, migrations, schemas, schedules and the reconciler; exit 1 for a fault.
+    """Check store, keyring, procedures, migrations, schemas, schedules, reconciler and retention; exit 1 for a fault.
 
     On a server (`--url`, with the operator's key) the deployment examines itself. With `--project` this machine asks
     Google Cloud instead, as the person who is signed in: clock, permissions of each function, subscriptions and their
