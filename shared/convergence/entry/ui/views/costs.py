@@ -16,6 +16,7 @@ from convergence.engine.services import Services
 from convergence.entry.ui.formats import plain
 from convergence.entry.ui.svg.bars import Chart, stacked
 from convergence.entry.ui.views.forecast import Forecast, forecasts
+from convergence.entry.ui.views.movers import Mover, movers
 from convergence.entry.ui.views.summaries import Range, Summaries, Summary
 
 DIMENSIONS: Final = ("provider", "service", "model", "team")
@@ -85,6 +86,8 @@ class CostsPage:
     teams: Sequence[Row]
     teams_total: Decimal
     forecasts: Sequence[Forecast]
+    movers: Sequence[Mover]
+    latest: date | None  # the last day with charges
     read_at: str | None  # None: nothing was added up yet
     renewing: bool  # newer charges are being added up
     empty: bool
@@ -136,6 +139,8 @@ def _costs_page(summary: Summary, asked: Asked) -> CostsPage:
         teams=teams,
         teams_total=_sum(teams, "cost"),
         forecasts=forecasts(summary.month, currency),
+        movers=movers(summary.movers, currency, summary.latest, longest=FILTER_MAX),
+        latest=summary.latest,
         read_at=None if summary.read_at is None else to_text(summary.read_at),
         renewing=summary.renewing,
         empty=not charges,

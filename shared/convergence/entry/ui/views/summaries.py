@@ -34,6 +34,7 @@ from convergence.entry.ui.views.cost_queries import (
     tables_of,
 )
 from convergence.entry.ui.views.forecast import BY as FORECAST_BY
+from convergence.entry.ui.views.movers import top_movers
 
 logger = logging.getLogger(__name__)
 Range = tuple[date, date]  # both days included
@@ -45,7 +46,7 @@ _KEPT_MAX: Final = 64
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """The costs of a range by day and group, what was compared with bills, the latest month with charges, and
-    the cost by team that the rules of allocation gave.
+    the cost by team that the rules of allocation gave, and what changed most in the two weeks to the `latest` day.
 
     `read_at`: the figures are those of this moment; None: nothing was added up yet. `renewing`: newer charges are
     being added up.
@@ -56,6 +57,8 @@ class Summary:
     compared: Sequence[Row]
     month: Sequence[Row]
     allocated: Sequence[Row] = ()
+    movers: Sequence[Row] = ()
+    latest: date | None = None
     renewing: bool = False
 
 
@@ -86,15 +89,15 @@ class Summaries:
             if kept is not None and not alone and not fresh and _young(kept, now):
                 return kept
             tables = await tables_of(services, org)
-            month = await _latest_month(services, org) if FOCUS in tables else None
-            ranges = _ranges((first, last), month) if month else []
+            latest = await _latest_day(services, org) if FOCUS in tables else None
+            ranges = _ranges((first, last), _month_of(latest)) if latest else []
             behind = alone and await self._renew(services, org, ranges, TABLE in tables, fresh=fresh, wait=wait)
             if behind and TABLE not in tables:
                 kept = Summary(read_at=None, charges=(), compared=(), month=())
             elif kept is None or not alone or stamp != self._renewed[org]:
                 stamp = self._renewed[org]  # before reading: sums may be renewed beside it
                 read_at = await summed_at(services, org) if behind else now
-                kept = await _read(services, org, (first, last), month, read_at)
+                kept = await _read(services, org, (first, last), latest, read_at)
             compared = await ask(services, org, COMPARED, days(first, last)) if TRACKING in tables else []
             allocated = await ask(services, org, ALLOCATED, days(first, last)) if {FOCUS, UNIFIED} <= tables else []
             found = replace(
@@ -163,24 +166,29 @@ def _young(kept: Summary, now: datetime) -> bool:
     return kept.read_at is not None and now - kept.read_at < timedelta(seconds=KEPT_BILLED_S)
 
 
-async def _read(services: Services, org: str, range_: Range, month: Range | None, read_at: datetime | None) -> Summary:
-    """Return a summary; without a month with charges there is none."""
-    if month is None:
+async def _read(services: Services, org: str, range_: Range, latest: date | None, read_at: datetime | None) -> Summary:
+    """Return a summary; without a day with charges there is none."""
+    if latest is None:
         return Summary(read_at=read_at, charges=(), compared=(), month=())
     return Summary(
         read_at=read_at,
         charges=await daily_costs(services, org, *range_),
         compared=(),
-        month=await daily_costs(services, org, *month, by=FORECAST_BY),
+        month=await daily_costs(services, org, *_month_of(latest), by=FORECAST_BY),
+        movers=await top_movers(services, org, latest),
+        latest=latest,
     )
 
 
-async def _latest_month(services: Services, org: str) -> Range | None:
-    """Return the first and last day of the latest month with charges, None without any."""
+async def _latest_day(services: Services, org: str) -> date | None:
+    """Return the last day with charges, None without any."""
     (latest,) = await ask(services, org, LATEST, {})
-    if latest["start"] is None:
-        return None
-    begin = latest["start"].astimezone(UTC).date().replace(day=1)
+    return None if latest["start"] is None else latest["start"].astimezone(UTC).date()
+
+
+def _month_of(day: date) -> Range:
+    """Return the first and last day of a day's month."""
+    begin = day.replace(day=1)
     return begin, following_month(begin) - timedelta(days=1)
 
 
