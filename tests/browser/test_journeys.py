@@ -43,6 +43,17 @@ def test_a_run_is_started_by_its_form_and_shown_until_it_ends(visitor: Visitor) 
     expect(page.get_by_role("main")).to_contain_text("by hand")
 
 
+def test_a_page_without_a_stream_is_loaded_again(operator: Visitor) -> None:
+    page = operator.page
+    page.route("**/runs/*/events", lambda route: route.fulfill(status=503))  # too many are open
+    operator.goto("/ui/demo/run/shop/daily")
+    operator.click("Run it now")
+    expect(page.get_by_label("Verdict")).to_contain_text("Completed")
+    expect(page.locator("[data-events]")).to_have_count(0)
+    assert all("503" in message for message in operator.said), operator.said
+    operator.said.clear()  # the browser reports the refusals itself
+
+
 def test_keys_search_move_and_go(operator: Visitor) -> None:
     operator.goto("/ui/demo/pipelines")
     page = operator.page

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from convergence.config.settings.deployment import read_as
 from convergence.config.settings.functions import FunctionSettings, PushSettings
 from convergence.errors import ConfigErrors
 from tests.unit.config.environment import PRODUCTION, given
 
+ROOT = Path(__file__).parents[3]
 SIGNED = {
     "CONVERGENCE_PUSH_AUDIENCE": "https://step.example",
     "CONVERGENCE_PUSH_SERVICE_ACCOUNT": "push@p.iam.gserviceaccount.com",
@@ -84,3 +86,15 @@ def test_a_function_without_the_api_needs_no_root_key_and_no_origins(
     given(monkeypatch, KMS_KEY_NAME="")
     with pytest.raises(ConfigErrors, match="KMS_KEY_NAME"):
         read_as(PushSettings, tmp_path)
+
+
+def test_streams_of_events_leave_room_for_all_else_that_an_instance_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given(monkeypatch)
+    settings = read_as(FunctionSettings, tmp_path)
+    concurrency = yaml.safe_load((ROOT / "functions/dispatcher/function.yaml").read_text())["concurrency"]
+    assert concurrency >= 4 * settings.EVENT_STREAMS_MAX
+    assert 4 * settings.EVENT_STREAMS_PER_ORG <= settings.EVENT_STREAMS_MAX  # no org keeps all others out
+    given(monkeypatch, EVENT_STREAMS_MAX="7")
+    assert read_as(FunctionSettings, tmp_path).EVENT_STREAMS_MAX == 7

@@ -28,6 +28,8 @@ class FunctionSettings(Settings):
     """Every setting, under the name of its variable."""
 
     FORWARDED_HOPS: int = Field(default=1, ge=0, le=5)  # Cloud Run's front end appends who called it
+    EVENT_STREAMS_MAX: int = Field(default=20, ge=1)  # of the 80 requests that an instance answers at once
+    EVENT_STREAMS_PER_ORG: int = Field(default=5, ge=1)
     CONVERGENCE_CONFIGS: Path = Path("configs")
     CONVERGENCE_PUSH_AUDIENCE: str = ""  # the audience of the tokens of push deliveries
     CONVERGENCE_PUSH_SERVICE_ACCOUNT: str = ""  # the service account that they are issued to

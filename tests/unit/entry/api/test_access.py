@@ -299,6 +299,26 @@ def test_open_streams_are_limited_for_an_org_and_for_the_process(
     run_scenario(scenario, orgs=("acme", "globex", "initech"), EVENT_STREAMS_MAX=2, EVENT_STREAMS_PER_ORG=1)
 
 
+def test_a_stream_ends_after_a_while_though_its_run_goes_on(
+    run_scenario: RunScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+
+    async def scenario(api: Api) -> None:
+        async def sleep(_: object, seconds: float) -> None:
+            slept.append(seconds)
+
+        await api.installation.worker.drain(0)  # nobody works on the run
+        run = (await api.ask("POST", "/pipelines/run/acme/shop/cost/daily", org="acme")).json()
+        monkeypatch.setattr(type(api.at.services.clock), "sleep", sleep)
+        streamed = await api.ask("GET", f"/pipelines/events/acme/{run['run_id']}", org="acme")
+        assert "event: move" in streamed.text
+        assert "event: end" not in streamed.text
+        assert sum(slept) == 900
+
+    run_scenario(scenario)
+
+
 def when_open(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     opened, enter = asyncio.Event(), Streams.enter
 

@@ -24,6 +24,7 @@ from convergence.tenants.orgs import check_runnable
 
 router = APIRouter(prefix="/pipelines", tags=["state"])
 LOOK_S: Final = 0.5
+LONGEST_S: Final = 900.0  # of a stream; then its client connects again, and goes on behind what it has seen
 KEEP_ALIVE_LOOKS: Final = 30
 CHECK_LOOKS: Final = 4  # a revoked key ends its streams within about two seconds
 EVENT: Final = {  # as a client sees one; the data is a `Move` as JSON
@@ -72,7 +73,8 @@ async def events(
 ) -> EventStream:
     """Send each move of the run and its steps, then `end` when the run has ended.
 
-    The stream ends within seconds when the key is no longer valid or its org may no longer run pipelines.
+    It ends after 15 minutes at the latest, and within seconds when the key is no longer valid or its org may no longer
+    run pipelines.
     """
     await require_run(at.services, org, run_id)
     if caller.kind == "org":
@@ -105,7 +107,7 @@ async def stream_moves(
     last_seen: str | None,
     allowed: Callable[[], Awaitable[bool]],
     *,
-    longest_s: float = float("inf"),
+    longest_s: float = LONGEST_S,
     counted: bool = False,
 ) -> AsyncIterator[bytes]:
     """Poll the store, so that it works with a worker in this process or elsewhere.

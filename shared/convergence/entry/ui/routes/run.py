@@ -26,7 +26,6 @@ from convergence.entry.ui.views.run_cost import RunCosts
 from convergence.errors import ConfigErrors, NotFound
 
 router = APIRouter(route_class=PageRoute)
-STREAM_S: Final = 900.0  # then the browser connects again
 _HERE: Final = "/{org}/runs/{run_id}"
 Number = Annotated[int, Query(ge=1, le=10_000)]
 
@@ -98,7 +97,7 @@ async def events(
     async def allowed() -> bool:
         return await browser_caller(at, state.session) == caller
 
-    moves = stream_moves(at, org, run_id, last_event_id, allowed, longest_s=STREAM_S, counted=True)
+    moves = stream_moves(at, org, run_id, last_event_id, allowed, counted=True)
     return EventStream(moves, at.streams, org, state)
 
 

@@ -39,6 +39,7 @@ document.addEventListener("keydown", (event) => {
 // Live: what happens to the run reloads the page's content, at most once a second, and leaves open what is open.
 let source = null;
 let waiting = null;
+let ended = false;
 
 async function refresh() {
   waiting = null;
@@ -58,15 +59,25 @@ async function refresh() {
 function stop() {
   if (source) source.close();
   source = null;
+  ended = true;
 }
 
 function soon() {
   if (waiting === null && !typing(document.activeElement || document.body)) waiting = setTimeout(refresh, 1000);
 }
 
-const live = document.querySelector("[data-events]");
-if (live) {
+// A stream that is refused, as when too many are open, is asked for again; until then the page is loaded now and then.
+function listen() {
+  const live = document.querySelector("[data-events]");
+  if (ended || !live) return;
   source = new EventSource(live.dataset.events);
   source.addEventListener("move", soon);
   source.addEventListener("end", () => { stop(); soon(); });
+  source.addEventListener("error", (event) => {
+    if (event.target.readyState !== EventSource.CLOSED || ended) return;
+    soon();
+    setTimeout(listen, 15000);
+  });
 }
+
+listen();
