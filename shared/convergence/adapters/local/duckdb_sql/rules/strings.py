@@ -91,6 +91,10 @@ def _padded(node: exp.Expr) -> exp.Expr:
     return node
 
 
+def _in_case(name: str) -> Rule:
+    return lambda node: call(name, node.this, kind="STRING")
+
+
 def _initcap(node: exp.Expr) -> exp.Expr:
     return call("initcap", node.this, kind="STRING")
 
@@ -167,6 +171,8 @@ RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.Replace: _replaced,
     exp.RegexpReplace: _replaced_pattern,
     exp.Pad: _padded,
+    exp.Upper: _in_case("upper"),
+    exp.Lower: _in_case("lower"),
     exp.Initcap: _initcap,
     exp.Chr: _chr,
     exp.Ascii: _ascii,
