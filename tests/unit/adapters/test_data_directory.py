@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from convergence.adapters.local.clock import SystemClock
 from convergence.adapters.local.data_directory import DataDirectory
+from convergence.adapters.local.documents.adapter import SqliteDocuments
 from convergence.bootstrap import EmbeddedOptions, embedded
 from convergence.domain.quota import Limits
 from convergence.engine.services import Services
@@ -63,6 +66,15 @@ def test_a_directory_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     with pytest.raises(StorageUnusable, match=r"data directory .*file/data cannot be written: .*Not a directory"):
         DataDirectory(tmp_path / "file" / "data").lock("serve")
     assert os.umask(before) == 0o022
+
+
+def test_a_state_in_a_read_only_folder_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = tmp_path / "state.db"  # not there: SQLite says the same where it may not make its file beside the state
+    with pytest.raises(StorageUnusable, match="restore it from a backup if it is damaged"):
+        SqliteDocuments(state, SystemClock(), read_only=True)
+    monkeypatch.setattr(os, "access", lambda path, mode: (Path(path), mode) != (tmp_path, os.W_OK))
+    with pytest.raises(StorageUnusable, match=rf"The data directory {re.escape(str(tmp_path))} is read-only\."):
+        SqliteDocuments(state, SystemClock(), read_only=True)
 
 
 def test_a_state_that_is_not_one_says_so(tmp_path: Path) -> None:

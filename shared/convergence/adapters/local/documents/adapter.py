@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from collections.abc import Sequence
 from functools import partial
@@ -89,8 +90,7 @@ class SqliteDocuments:
                 self._prepare(synchronous)
         except sqlite3.Error as error:
             raise StorageUnusable(
-                f"the state {path} cannot be opened: {error}. Check that its folder exists, is readable and, for what "
-                "writes, writable, and that its disk has room; restore it from a backup if it is damaged."
+                f"the state {path} cannot be opened: {error}. {_advice(Path(path), error)}"
             ) from error
         self._execute = self.connection.execute
 
@@ -290,3 +290,18 @@ class SqliteDocuments:
         sql, values = query.count(self._indexes.serving(query))
         (number,) = self._fetch(sql, values).fetchone()
         return int(number)
+
+
+def _advice(path: Path, error: sqlite3.Error) -> str:
+    """Return what to do about a file that SQLite cannot open; it makes a file beside it even to read."""
+    folder = path.parent
+    cannot_open = error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
+    if cannot_open and folder.is_dir() and not os.access(folder, os.W_OK):
+        return (
+            f"The data directory {folder} is read-only. Make it writable for this user, or use a copy of it with "
+            "--data-dir."
+        )
+    return (
+        "Check that its folder exists and is readable, and that its disk has room; restore it from a backup if it is "
+        "damaged."
+    )
