@@ -186,3 +186,15 @@ def test_every_secret_part_of_a_credential_is_masked(credential: str, text: str)
 def test_what_is_not_secret_in_a_connection_string_stays() -> None:
     clean = Redactor({f"client_id=reporting-app&client_secret={TOKEN}"})("the client reporting-app is not known")
     assert clean == "the client reporting-app is not known"
+
+
+def test_a_line_of_a_private_key_is_masked_without_the_others() -> None:
+    lines = [base64.b64encode(bytes([number]) + bytes(range(47))).decode() for number in range(3)]
+    pem = "\n".join(["-----BEGIN PRIVATE KEY-----", *lines, "-----END PRIVATE KEY-----", ""])
+    redact = Redactor([json.dumps({"type": "service_account", "private_key": pem})])
+    for line in lines:
+        for shown in (line, line.encode().hex(), base64.b64encode(line.encode()).decode()):
+            masked = redact(f"cannot read {shown} of the key")
+            assert MASK in masked
+            assert not any(shown[at : at + 12] in masked for at in range(len(shown) - 11))
+    assert redact("-----BEGIN PRIVATE KEY----- is missing") == "-----BEGIN PRIVATE KEY----- is missing"

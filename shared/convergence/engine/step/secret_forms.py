@@ -31,7 +31,7 @@ def parts(secret: str) -> set[str]:
     except (ValueError, RecursionError):
         leaves = []
     found |= {part for leaf in leaves or [whole] for part in (leaf, *_of_text(leaf))}
-    found |= {body for text in [*found] if (body := _pem_body(text))}
+    found |= {piece for text in [*found] for piece in _of_pem(text)}
     return {each for each in found if len(each) >= SHORTEST}
 
 
@@ -108,7 +108,10 @@ def _of_url(text: str) -> Iterator[str]:
     yield from (value for _, value in parse_qsl(url.query) if len(value) >= _TOKEN)
 
 
-def _pem_body(text: str) -> str:
-    """Return the key between the lines that name it, which all keys share."""
+def _of_pem(text: str) -> Iterator[str]:
+    """Yield the key between the lines that name it, which all keys share, and its lines: a parser may quote one."""
     _, begin, rest = text.partition("-----BEGIN ")
-    return rest.partition("-----")[2].partition("-----END")[0].strip() if begin else ""
+    body = rest.partition("-----")[2].partition("-----END")[0].strip() if begin else ""
+    if body:
+        yield body
+        yield from body.split()
