@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 from convergence.adapters.gcp.warehouse.adapter import BigQueryWarehouse
 from convergence.adapters.local.clock import RandomIds
@@ -49,6 +50,8 @@ class Recorder:
         self.resources: dict[str, dict[str, Any]] = {}
         self.stored: list[tuple[str, str, dict[str, Any]]] = []  # method, path and body, of all but jobs
         self.state = "DONE"
+        self.location = ""  # of all jobs; when set, a job is only found by it
+        self.unknown = 0  # how many look-ups of jobs find none yet
         self.refuse: list[tuple[int, str]] = []  # status and reason of the next answers
 
     def insert(self, body: dict[str, Any]) -> Answer:
@@ -57,7 +60,7 @@ class Recorder:
         self.sent.append(body["configuration"])
         name = body["jobReference"]["jobId"]
         if name in self.jobs:
-            return refused(409, "duplicate")
+            return refused(409, "duplicate", f"Already Exists: Job p:{self.location}.{name}")
         self.jobs[name] = body
         return 200, self.job(name)
 
@@ -65,7 +68,22 @@ class Recorder:
         status: dict[str, Any] = {"state": self.state}
         if name in self.errors:
             status["errorResult"] = self.errors[name]
-        return {**self.jobs[name], "status": status, "statistics": {"query": {"totalBytesProcessed": "7"}}}
+        there = {"location": self.location} if self.location else {}
+        return {
+            **self.jobs[name],
+            "jobReference": {**self.jobs[name]["jobReference"], **there},
+            "status": status,
+            "statistics": {"query": {"totalBytesProcessed": "7"}},
+        }
+
+    def finds(self, name: str, path: str) -> bool:
+        """Whether a request for a job, `path` with its query, finds it."""
+        self.unknown -= 1
+        return (
+            self.unknown < 0
+            and name in self.jobs
+            and self.location in (*parse_qs(path.partition("?")[2]).get("location", []), "")
+        )
 
     def result(self, name: str) -> dict[str, Any]:
         sql = self.jobs[name]["configuration"]["query"]["query"]
@@ -92,8 +110,8 @@ class Recorder:
         return 200, body
 
 
-def refused(status: int, reason: str) -> Answer:
-    return status, {"error": {"code": status, "message": reason, "errors": [{"reason": reason}]}}
+def refused(status: int, reason: str, message: str = "") -> Answer:
+    return status, {"error": {"code": status, "message": message or reason, "errors": [{"reason": reason}]}}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -103,6 +121,9 @@ class Handler(BaseHTTPRequestHandler):
         path, body = self.path_of(), self.body()
         if path.endswith("/cancel"):
             name = path.split("/")[-2]
+            if not self.recorder.finds(name, self.path):
+                self.answer(*refused(404, "notFound"))
+                return
             self.recorder.cancelled.append(name)
             self.answer(200, {"job": self.recorder.job(name)})
         elif path.endswith("/jobs"):
@@ -128,7 +149,7 @@ class Handler(BaseHTTPRequestHandler):
         name = path.split("/")[-1]
         if "/queries/" in path:
             self.answer(200, self.recorder.result(name))
-        elif name in self.recorder.jobs:
+        elif name in self.recorder.jobs and self.recorder.finds(name, self.path):
             self.answer(200, self.recorder.job(name))
         elif path in self.recorder.resources:
             self.answer(200, self.recorder.resources[path])

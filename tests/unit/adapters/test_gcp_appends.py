@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -33,9 +34,12 @@ class BigQuery:
     def __init__(self, *answers: list[dict[str, Any]]) -> None:
         self.answers = list(answers)
         self.calls = 0
+        self.sent: list[list[str]] = []  # the ids of each request
 
-    def insert_rows_json(self, path: str, rows: Any, **_: Any) -> list[dict[str, Any]]:
+    def insert_rows_json(self, path: str, rows: Any, row_ids: Any, **_: Any) -> list[dict[str, Any]]:
         self.calls += 1
+        self.sent.append(row_ids)
+        assert len(json.dumps({"rows": [{"json": row, "insertId": "i" * 40} for row in rows]})) < 10_000_000
         return self.answers.pop(0) if self.answers else []
 
     async def call(self, work: Callable[[Any], Any], *, doing: str, total_s: float) -> Any:
@@ -47,9 +51,10 @@ class BigQuery:
     async def ensure_table(self, dataset: str, table: TableSchema) -> None:
         return None
 
-    def append(self) -> None:
+    def append(self, *added: str | None) -> None:
         appends = Appends(self, self)  # type: ignore[arg-type]  # it is all of both that an append asks for
-        asyncio.run(appends.append("d", TABLE, [{"id": 1}, {"id": 2, "added": "x"}], ["a", "b"]))
+        rows = [{"id": number, "added": value} for number, value in enumerate(added or (None, "x"))]
+        asyncio.run(appends.append("d", TABLE, rows, [str(number) for number in range(len(rows))]))
 
 
 def test_a_column_that_was_just_added_is_waited_for() -> None:
@@ -68,3 +73,19 @@ def test_a_value_that_does_not_fit_is_final_at_once() -> None:
     with pytest.raises(SchemaMismatch, match="added: Cannot convert"):
         bigquery.append()
     assert bigquery.calls == 1
+
+
+def test_a_request_is_bounded_by_bytes_and_by_rows() -> None:
+    bigquery = BigQuery()
+    bigquery.append(*80 * ["ü" * 23_000])  # 138 kB each, as \\u00fc
+    assert [len(ids) for ids in bigquery.sent] == [65, 15]
+    bigquery.append(*501 * ["x"])
+    assert [len(ids) for ids in bigquery.sent[2:]] == [500, 1]
+    assert [each for ids in bigquery.sent[:2] for each in ids] == [str(number) for number in range(80)]
+
+
+def test_a_row_that_no_request_holds_is_refused_before_any_is_sent() -> None:
+    bigquery = BigQuery()
+    with pytest.raises(SchemaMismatch, match=r"log: row 2 has 9,000,1\d\d bytes; a request takes 9,000,000"):
+        bigquery.append("x", "y" * 9_000_000)
+    assert bigquery.calls == 0

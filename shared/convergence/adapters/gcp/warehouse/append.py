@@ -7,6 +7,7 @@ bigquery-storage) that this product does not take; a function lives for one mess
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from google.cloud import bigquery
 
 BATCH: Final = 500  # rows of one request, as the documentation advises
+BYTES_MAX: Final = 9_000_000  # of them; BigQuery takes 10 MB of HTTP a request (quotas, streaming inserts)
+_AROUND: Final = 100  # bytes of a row's id and of what encloses it
 _UNKNOWN: Final = "no such field"
 _NEW_TABLE_S: Final = 60.0  # a table that was just made may be unknown to the streaming side for so long
 
@@ -35,8 +38,8 @@ class Appends:
         """Add rows; see the port."""
         await self._tables.ensure_table(dataset, table)
         ready = [_checked(table, number, row) for number, row in enumerate(rows, 1)]
-        for start in range(0, len(ready), BATCH):
-            await self._send(dataset, table, ready[start : start + BATCH], list(ids[start : start + BATCH]))
+        for start, end in _batches(table, ready):
+            await self._send(dataset, table, ready[start:end], list(ids[start:end]))
 
     async def _send(self, dataset: str, table: TableSchema, rows: list[dict[str, Any]], ids: list[str]) -> None:
         from google.api_core.exceptions import NotFound
@@ -59,6 +62,20 @@ class Appends:
             if each["errors"] and each["errors"][0].get("reason") != "stopped":  # stopped: another row was refused
                 first = each["errors"][0]
                 raise SchemaMismatch(f"{where}: {first.get('location') or 'a row'}: {first.get('message')}")
+
+
+def _batches(table: TableSchema, rows: Sequence[Row]) -> list[tuple[int, int]]:
+    """Return first row and end of each request. Raises `SchemaMismatch` for a row that no request can hold."""
+    found, start, size = [], 0, 0
+    for number, row in enumerate(rows):
+        of_row = len(json.dumps(row)) + _AROUND
+        if of_row > BYTES_MAX:
+            raise SchemaMismatch(f"{table.name}: row {number + 1} has {of_row:,} bytes; a request takes {BYTES_MAX:,}")
+        if size + of_row > BYTES_MAX or number - start == BATCH:
+            found.append((start, number))
+            start, size = number, 0
+        size += of_row
+    return [*found, (start, len(rows))] if rows else []
 
 
 def _checked(table: TableSchema, number: int, row: Row) -> dict[str, Any]:

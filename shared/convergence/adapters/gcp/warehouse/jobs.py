@@ -10,16 +10,17 @@ An id is revoked by a job that does nothing and is labelled as such: a later wri
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from convergence.adapters.gcp.warehouse.cancel import cancel
 from convergence.adapters.gcp.warehouse.client import HTTP, Client
 from convergence.adapters.gcp.warehouse.errors import job_error
 from convergence.adapters.gcp.warehouse.labels import lineage_labels
-from convergence.errors import ConvergenceError, LeaseLost, StillRunning, Transient
+from convergence.errors import LeaseLost, StillRunning, Transient
 from convergence.ports.warehouse import JobSettings, Lineage
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ SettingsOf = Callable[[str], Awaitable[JobSettings]]  # of an org's jobs
 ATTEMPTS_MAX: Final = 50  # failed jobs under one id, before the operator has to look
 _FIRST_LOOK_S: Final = 0.1
 _LONGEST_LOOK_S: Final = 3.0
-_CANCEL_S: Final = 10.0
+_LOCATION: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,40}")
 FINGERPRINT: Final = "fingerprint"  # the label of a write with what it is made of
 REVOKED: Final = "revoked"  # the label of a job that holds an id so that no write takes it
 
@@ -156,18 +157,31 @@ class Jobs:
         sending = asyncio.ensure_future(self.client.call(lambda client: begin(client, name), doing=what))
         try:
             return await asyncio.shield(sending), True
-        except google.Conflict:
-            return await self._found(name, project), False
+        except google.Conflict as error:
+            return await self._found(name, project, _location_in(error.message, name)), False
         except asyncio.CancelledError:
-            await self._cancel(name, project, sending)
+            await cancel(self.client, name, project=project, sending=sending)
             raise
         except (google.NotFound, google.PreconditionFailed) as error:
             raise job_error({"reason": "notFound", "message": error.message}, what=what) from error
 
-    async def _found(self, name: str, project: str | None) -> AnyJob:
-        return await self.client.call(
-            lambda client: client.get_job(name, project=project, **HTTP), doing=f"looking at job {name}"
-        )
+    async def _found(self, name: str, project: str | None, location: str | None) -> AnyJob:
+        def look(client: bigquery.Client) -> AnyJob:
+            return client.get_job(name, project=project, location=location, **HTTP)
+
+        return await self._known(look, name, doing=f"looking at job {name}")
+
+    async def _known(self, look: Callable[[bigquery.Client], AnyJob], name: str, *, doing: str) -> AnyJob:
+        """Look at a job that exists: for a while after it began BigQuery may not find it (python-bigquery#2134)."""
+        from google.api_core import exceptions as google
+
+        def once(client: bigquery.Client) -> AnyJob:
+            try:
+                return look(client)
+            except google.NotFound as error:
+                raise Transient(f"waiting for BigQuery to find job {name}") from error
+
+        return await self.client.call(once, doing=doing)
 
     async def _finish(self, job: AnyJob, what: str, wait_s: float | None) -> None:
         """Wait until the job is done; its state is then the last word."""
@@ -180,32 +194,16 @@ class Jobs:
                     raise StillRunning(f"{what} goes on as job {job.job_id}: ask again")
                 await clock.sleep(pause_s)
                 pause_s = min(1.5 * pause_s, _LONGEST_LOOK_S)
-                await self.client.call(lambda _: job.reload(**HTTP), doing=f"waiting for job {job.job_id}")
+                await self._known(lambda _: job.reload(**HTTP), job.job_id, doing=f"waiting for job {job.job_id}")
         except asyncio.CancelledError:
-            await self._cancel(job.job_id, job.project, None)
+            await cancel(self.client, job.job_id, project=job.project, location=job.location)
             raise
 
-    async def _cancel(self, name: str, project: str | None, sending: asyncio.Future[AnyJob] | None) -> None:
-        """Cancel a job whose caller gave up, for a bounded time; it may be on its way still."""
-        from google.api_core import exceptions as google
 
-        def cancel(client: bigquery.Client) -> None:
-            client.cancel_job(name, project=project, **HTTP)
-
-        async def until_known() -> None:
-            while True:
-                try:
-                    return await self.client.call(cancel, doing=f"cancelling job {name}", total_s=_CANCEL_S)
-                except google.NotFound:
-                    if sending is None or sending.done():
-                        return None
-                    await asyncio.wait([sending], timeout=0.1)
-
-        # The cancellation is what the caller gets, whether or not the job could be reached.
-        with contextlib.suppress(TimeoutError, ConvergenceError, google.GoogleAPIError):
-            await asyncio.wait_for(until_known(), _CANCEL_S)
-        if sending is not None:
-            sending.add_done_callback(lambda done: done.cancelled() or done.exception())
+def _location_in(message: str, name: str) -> str | None:
+    """Return the location that a duplicate's message names, as in `Already Exists: Job p:europe-west3.read_1`."""
+    where = message.partition(f".{name}")[0].rpartition(":")[2]
+    return where if _LOCATION.fullmatch(where) else None
 
 
 def fingerprint_of(job: AnyJob) -> str:
