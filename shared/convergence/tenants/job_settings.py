@@ -44,7 +44,13 @@ class PlanJobs:
             plan = None
         if plan is None:
             return JobSettings()
-        return JobSettings(plan.bigquery_project, plan.reservation, plan.job_priority)
+        return JobSettings(
+            project=plan.bigquery_project,
+            reservation=plan.reservation,
+            priority=plan.job_priority,
+            bytes_billed_max=plan.job_bytes_billed_max,
+            minutes_max=plan.job_minutes_max,
+        )
 
     @cached_property
     def _plans(self) -> dict[str, Plan]:

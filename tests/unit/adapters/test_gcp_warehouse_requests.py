@@ -21,7 +21,17 @@ from convergence.errors import (
     StillRunning,
     Transient,
 )
-from convergence.ports.warehouse import Column, JobSettings, Lineage, Parameter, Scope, Statement, TableSchema
+from convergence.ports.warehouse import (
+    Column,
+    JobSettings,
+    Lineage,
+    Parameter,
+    ProcedureCall,
+    Routine,
+    Scope,
+    Statement,
+    TableSchema,
+)
 from tests.unit.adapters.bigquery_recorder import NOW, READ, Recorder, ask, with_warehouse
 
 LINEAGE = Lineage(org_slug="acme", pipeline_id="Acme/Cost", credential_id="", run_id="r1", ingested_at=NOW)
@@ -58,6 +68,35 @@ def test_the_plan_of_an_org_says_where_its_jobs_run_and_how(bigquery_server: tup
     assert mine["query"]["defaultDataset"]["projectId"] == "p"
     assert not {"reservation", "priority", "connectionProperties"} & {*others, *others["query"], *without_run["query"]}
     assert [job["jobReference"]["projectId"] for job in recorder.jobs.values()] == ["billed", "p", "p"]
+
+
+def test_no_job_of_an_org_is_billed_for_more_or_takes_longer_than_its_plan_says(
+    bigquery_server: tuple[Recorder, str],
+) -> None:
+    recorder, address = bigquery_server
+
+    async def settings(_: str) -> JobSettings:
+        return JobSettings(bytes_billed_max=50_000_000, minutes_max=30)
+
+    scope = Scope(dataset="acme_prod", lineage=LINEAGE)
+    call = ProcedureCall("sp_one", {}, scope=scope, job_id="c1")
+    for ask_for in (
+        lambda warehouse: warehouse.query(Statement("SELECT 1 AS a", scope=scope)),
+        lambda warehouse: warehouse.query(Statement("SELECT 1 AS a", scope=scope, bytes_max=20_000_000)),
+        lambda warehouse: warehouse.query(Statement("SELECT 1 AS a", scope=scope, bytes_max=90_000_000)),
+        lambda warehouse: _called(warehouse, call),
+    ):
+        with_warehouse(address, ask_for, settings=settings)
+    of_runs = [job for job in recorder.sent if "run" in job["labels"]]
+    assert [job["query"]["maximumBytesBilled"] for job in of_runs] == ["50000000", "20000000", "50000000", "50000000"]
+    assert {job["jobTimeoutMs"] for job in of_runs} == {"1800000"}
+
+
+async def _called(warehouse: BigQueryWarehouse, call: ProcedureCall) -> None:
+    text = "CREATE PROCEDURE `{project_id}.organizations`.sp_one() BEGIN SELECT 1 AS a; END;"
+    routine = Routine("sp_one", "d", "sp_one.sql", text)
+    await warehouse.sync_routines([routine])
+    await warehouse.call(call)
 
 
 def test_parameters_travel_with_their_types(bigquery_server: tuple[Recorder, str]) -> None:

@@ -16,7 +16,13 @@ from tests.unit.processors.step_world import NOW, ManualClock
 PLANS = """
 SMALL: {daily: 1, monthly: 1, concurrent: 1, job_priority: BATCH}
 LARGE:
-  {daily: 1, monthly: 1, concurrent: 1, bigquery_project: large-jobs, reservation: projects/a/reservations/r}
+  daily: 1
+  monthly: 1
+  concurrent: 1
+  bigquery_project: large-jobs
+  reservation: projects/a/reservations/r
+  job_bytes_billed_max: 1000000000000
+  job_minutes_max: 30
 """
 
 
@@ -38,7 +44,7 @@ def test_the_plan_decides_and_a_change_is_seen_after_five_minutes(tmp_path: Path
         await orgs.change("acme", lambda org: replace(org, plan="LARGE"), token="t")
         assert (await of("acme")).priority == "BATCH"
         await clock.sleep(301)
-        large = JobSettings("large-jobs", "projects/a/reservations/r", "INTERACTIVE")
+        large = JobSettings("large-jobs", "projects/a/reservations/r", "INTERACTIVE", 10**12, 30)
         assert await of("acme") == large
 
     asyncio.run(main())

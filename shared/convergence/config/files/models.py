@@ -229,6 +229,8 @@ class Plan(_Closed):
     bigquery_project: str | None = None
     reservation: str | None = None
     job_priority: Literal["INTERACTIVE", "BATCH"] = "INTERACTIVE"
+    job_bytes_billed_max: int | None = Field(default=None, ge=10 << 20)  # BigQuery bills 10 MiB for a table at least
+    job_minutes_max: int | None = Field(default=None, ge=1, le=360)  # BigQuery itself ends a job after six hours
 
 
 class Plans(RootModel[Annotated[Mapping[str, Plan], Field(min_length=1)]]):

@@ -203,14 +203,16 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class JobSettings:
-    """Where the jobs of an org run and who pays for them; None means the installation's own.
+    """Where the jobs of an org run, who pays for them and how much at most; None means the installation's own.
 
-    `reservation`: projects/{p}/locations/{l}/reservations/{r}.
+    `reservation`: projects/{p}/locations/{l}/reservations/{r}. `bytes_billed_max` and `minutes_max` are of one job.
     """
 
     project: str | None = None
     reservation: str | None = None
     priority: str | None = None
+    bytes_billed_max: int | None = None
+    minutes_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,6 +250,10 @@ class JobOptions:
             options["priority"] = expected.priority
         if expected.reservation is not None:
             options["reservation"] = expected.reservation
+        if expected.bytes_billed_max is not None:
+            options["maximum_bytes_billed"] = expected.bytes_billed_max
+        if expected.minutes_max is not None:
+            options["job_timeout_ms"] = expected.minutes_max * 60_000
         if expected.project is not None:
             options["connection_properties"] = [bigquery.ConnectionProperty("dataset_project_id", self._project)]
         return Options(expected.project, options)

@@ -48,7 +48,8 @@ class Queries:
         parameters = spelled(statement.tree, asked.parameters)
         options = await self._options.of(scope.lineage, fingerprint=asked.fingerprint)
         if asked.bytes_max is not None:
-            options.config["maximum_bytes_billed"] = asked.bytes_max
+            of_plan = options.config.get("maximum_bytes_billed", asked.bytes_max)
+            options.config["maximum_bytes_billed"] = min(asked.bytes_max, of_plan)
         if asked.dry_run:
             config = self._statements.config(scope, parameters, **options.config)
             size = await self._statements.dry_run(statement.sql, config, statement.touched)
