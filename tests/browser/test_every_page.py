@@ -73,3 +73,11 @@ def test_the_form_to_sign_in_is_accessible(visitor: Visitor) -> None:
     assert faults(visitor) == []
     visitor.page.emulate_media(color_scheme="dark")
     assert faults(visitor) == []
+
+
+def test_all_of_the_navigation_is_seen_on_a_tablet(operator: Visitor) -> None:
+    operator.page.set_viewport_size({"width": 768, "height": 800})
+    operator.goto("/ui/demo/pipelines")
+    nav = operator.page.get_by_role("navigation", name="Main")
+    assert nav.evaluate("it => it.scrollWidth <= it.clientWidth"), "it is cut off"
+    assert nav.get_by_role("link", name="Dead letters").inner_text().endswith("open"), "their number is missing"

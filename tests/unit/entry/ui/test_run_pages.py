@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from convergence.domain.records import changed
 from convergence.engine.store import read_all_steps, require_run, step_path, write_run
 from convergence.engine.views.run_search import Search, search_runs
+from convergence.entry.ui.views.log import run_log
 from convergence.errors import InvalidInput
 from convergence.ports.documents import Replace
 from tests.unit.entry.ui.conftest import Api, Browser, RunScenario
@@ -227,6 +229,23 @@ def test_a_search_for_a_word_of_the_log_finds_its_lines(run_scenario: RunScenari
         assert "trace" not in page
         found = await browser.get(f"/ui/acme/runs/{run_id}?q=line+1234&level=INFO")
         assert "11 of 20,000 lines" in found
+
+    run_scenario(scenario)
+
+
+def test_a_long_log_begins_with_its_last_200_lines(run_scenario: RunScenario) -> None:
+    lines = [
+        {"at": f"2026-11-30T12:{n // 60 % 60:02}:{n % 60:02}.000000Z", "level": "info", "message": f"line {n}"}
+        for n in range(3_600)
+    ]
+
+    async def scenario(api: Api) -> None:
+        at = replace(api.at, log_lines=lambda _: lines)
+        log = await run_log(at, "run_1")
+        assert [log.lines[0].message, log.lines[-1].message] == ["line 3400", "line 3599"]
+        assert log.note == "The last 200 of 3,600 lines, oldest first"
+        found = await run_log(at, "run_1", text="line 17")  # 17, 170 to 179, 1700 to 1799
+        assert (found.matching, found.note) == (111, "111 of 3,600 lines")
 
     run_scenario(scenario)
 
