@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Final
 
@@ -79,6 +79,30 @@ def _pieces(lines: IO[bytes]) -> Iterator[bytes]:
         yield b"".join(found)
 
 
+def is_pointer(file: RowFile, name: str) -> bool:
+    """Return whether `RowFile.columns` means by `name` a field inside a value of NDJSON."""
+    return name in wanted_pointers(file)
+
+
+def pointers(file: RowFile, keys: Iterable[str]) -> tuple[str, ...]:
+    """Return the pointers into values of `keys`; they are columns of the file like its keys."""
+    known = set(keys)
+    return tuple(name for name in wanted_pointers(file) if steps_of(name)[0] in known)
+
+
+def wanted_pointers(file: RowFile) -> dict[str, None]:
+    """Return JSON pointers of two keys or more, in their order."""
+    if file.format is not FileFormat.NDJSON:
+        return {}
+    names = (name for names in file.columns.values() for name in names)
+    return dict.fromkeys(name for name in names if name.startswith("/") and name.count("/") > 1)
+
+
+def steps_of(pointer: str) -> list[str]:
+    """Return the keys that a JSON pointer (RFC 6901) leads through."""
+    return [step.replace("~1", "/").replace("~0", "~") for step in pointer[1:].split("/")]
+
+
 def feed(file: RowFile, table: TableSchema, names: Sequence[str]) -> Fed:
     """Return which column of the file feeds which one of the table.
 
@@ -98,7 +122,7 @@ def feed(file: RowFile, table: TableSchema, names: Sequence[str]) -> Fed:
         elif column.mode == "REQUIRED" or column.name not in file.optional:
             words = " or ".join(map(repr, wanted))
             raise SchemaMismatch(f"{file.name}: there is no column {words}.{did_you_mean(wanted[0], names)}")
-    rest = tuple(place for place in range(len(names)) if place not in taken)
+    rest = tuple(place for place, name in enumerate(names) if place not in taken and not is_pointer(file, name))
     if rest and not file.rest and not file.drop_rest and not file.whole:
         unknown = names[rest[0]]
         raise SchemaMismatch(
@@ -118,9 +142,10 @@ def other_name(name: str) -> str:
     return name if name.startswith("x_") else f"x_{name}"
 
 
-def by_name(names: Sequence[str]) -> list[int]:
+def by_name(file: RowFile, names: Sequence[str]) -> list[int]:
     """Return the places of a file's columns in the order of their names, in which `RowFile.digest` has them."""
-    return sorted(range(len(names)), key=lambda place: names[place])
+    own = (place for place, name in enumerate(names) if not is_pointer(file, name))  # a pointer repeats what a key has
+    return sorted(own, key=lambda place: names[place])
 
 
 def problem_of(column: Column, file: RowFile) -> str:

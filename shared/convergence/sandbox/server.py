@@ -10,6 +10,7 @@ from convergence.sandbox import (
     aws,
     azure,
     azure_bill,
+    bedrock_logs,
     bigquery,
     bills,
     claude_code,
@@ -42,6 +43,7 @@ PROVIDERS: Final[Sequence[tuple[Callable[[str], bool], Callable[[Request], Respo
     (prices.is_ours, prices.answer),
     (bills.is_ours, bills.answer),
     (aws.is_ours, aws.answer),
+    (bedrock_logs.is_ours, bedrock_logs.answer),
     (openrouter.is_ours, openrouter.answer),
 )
 

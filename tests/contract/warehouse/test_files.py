@@ -227,6 +227,32 @@ def test_json_lines(run: Run, bills: TableSchema, a_file: Any) -> None:
     run(body)
 
 
+def test_fields_inside_of_json_lines(run: Run, bills: TableSchema, a_file: Any) -> None:
+    """Objects that are texts, numbers or missing in some records have no such field."""
+    text = (
+        '{"id": 1, "in": {"cost": "0.123456789012345678", "a/b": {"~": "deep"}}, "/in/cost": 9}\n'
+        '{"id": 2, "in": "text"}\n'
+        '{"id": 3, "in": {"cost": 12, "a/b": {"~": ["x", null]}}}\n{"id": 4}\n{"id": 5, "in": {"cost": null}}\n'
+    )
+    columns = {"cost": ("/in/cost",), "note": ("/absent/x", "/in/a~1b/~0"), "day": ("/absent/day",)}
+
+    async def body(warehouse: Warehouse) -> None:
+        stage = warehouse.stage("acme_prod", bills, "s")
+        options = {"format": FileFormat.NDJSON, "columns": columns, "rest": "", "drop_rest": True}
+        options["optional"] = frozenset({"day", "at", "note", "others"})
+        assert (await stage.write_file(0, a_file(text, **options))).rows == 5
+        await warehouse.load(a_load(bills), stage)
+        assert await rows_of(warehouse, ALL) == [
+            (1, None, Decimal("0.123456789012345678"), "deep", None),
+            (2, None, None, None, None),
+            (3, None, Decimal(12), '["x",null]', None),
+            (4, None, None, None, None),
+            (5, None, None, None, None),
+        ]
+
+    run(body)
+
+
 def test_parquet(run: Run, bills: TableSchema, tmp_path: Path) -> None:
     import duckdb
 

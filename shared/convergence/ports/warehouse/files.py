@@ -30,7 +30,8 @@ class RowFile:
         path: The file; the stage takes it over and removes it.
         name: What messages call it: where it came from.
         columns: Table column → names that it may have in the file. The first one that the file has is read. A table
-            column that is not listed has its own name in the file.
+            column that is not listed has its own name in the file. In NDJSON `/input/tokens` is the field `tokens` of
+            the object `input` (a JSON pointer, RFC 6901, of two keys or more).
         constants: Table column → text of the value that every row gets.
         optional: Table columns that the file need not have: NULL then. REQUIRED ones are never optional.
         rest: A STRING column for all other columns of the file: one JSON object, names beginning with `x_`, without

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -50,7 +49,7 @@ async def find_delivery(source: Source, options: FileSettings, store: ObjectStor
     rule = MANIFESTS.get(options.delivery)
     prefix = day.strftime(source.path) + (rule.below(day) if rule is not None else "")
     if rule is None:
-        return _of_listing(await _listed(source, options, store, day), prefix)
+        return _of_listing(await _listed(source, options, store, day), prefix, options)
     listed = await store.list(prefix, most=options.files_max)
     manifests = [each for each in listed if rule.is_manifest(each.name, day)]
     if not manifests:
@@ -68,7 +67,7 @@ async def _listed(source: Source, options: FileSettings, store: ObjectStore, day
     """Return the files of the period, in whichever of its folders; with `late_days` of some days more."""
     days = [day]
     if options.late_days:
-        count = monthrange(day.year, day.month)[1] + options.late_days
+        count = (options.last_day(day) - day).days + 1 + options.late_days
         days = [day + timedelta(days=number) for number in range(count)]
     found: dict[str, StoredObject] = {}
     for prefix in sorted({each.strftime(source.path) for each in days}):
@@ -80,7 +79,9 @@ async def _listed(source: Source, options: FileSettings, store: ObjectStore, day
     return list(found.values())
 
 
-def _of_listing(files: Sequence[StoredObject], prefix: str) -> Delivery:
+def _of_listing(files: Sequence[StoredObject], prefix: str, options: FileSettings) -> Delivery:
+    if not files and options.no_files == "empty":
+        return Delivery("", None, ())
     if not files:
         raise StepFailed(f"there is no file below {prefix!r} that matches config.pattern; nothing was changed")
     digest = hashlib.blake2b(digest_size=16)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from calendar import monthrange
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Final, Literal
@@ -41,9 +43,10 @@ class Source(Settings):
         return self
 
     def urls_of(self, day: date) -> tuple[str, ...]:
-        """Return the addresses for the period that begins on `day`: `%Y` and `%m` are filled in, and cannot be part of
-        an address otherwise."""
-        return tuple(url.replace("%Y", f"{day:%Y}").replace("%m", f"{day:%m}") for url in self.urls)
+        """Return the addresses for the period that begins on `day`: `%Y`, `%m` and `%d` are filled in, and cannot be
+        part of an address otherwise."""
+        filled = {"%Y": f"{day:%Y}", "%m": f"{day:%m}", "%d": f"{day:%d}"}
+        return tuple(re.sub("%[Ymd]", lambda found: filled[found[0]], url) for url in self.urls)
 
     @property
     def place(self) -> Place:
@@ -58,8 +61,10 @@ class FileSettings(Settings):
     azure_export: those that the newest manifest below `path` names.
 
     `period`: with `month` each month of the run's days is a delivery of its own, which replaces the month; its rows
-    must have the month's first day in `period_column` (with `period_rows: within`, a day of the month). Without it the
-    run's days are replaced (`destination.date_field`).
+    must have the month's first day in `period_column` (with `period_rows: within`, a day of the month). With `day` each
+    of the run's days is one. Without it the run's days are replaced (`destination.date_field`).
+
+    `no_files`: whether a listing without files is an error, or a period without rows.
 
     `late_days`: rows of a period come in files of so many days after it, too, among rows of the next period: a listing
     takes the folders of these days as well (`%d` in `path`), or where `path` names no day and no month the files
@@ -67,9 +72,10 @@ class FileSettings(Settings):
 
     `constants`: table column → its value in all rows; `%Y`, `%m` and `%d` stand for the period's first day.
 
-    `columns`: table column → its name in the files, or several names of which the first is taken. `unknown_columns`:
-    what happens to columns that the table does not have; `keep` needs the column `other_fields` (STRING) in the table.
-    `optional_columns`: table columns that the files may lack; `["*"]`: all but REQUIRED ones.
+    `columns`: table column → its name in the files, or several names of which the first is taken; `/input/tokens` is
+    the field `tokens` of the object `input` in NDJSON. `unknown_columns`: what happens to columns that the table does
+    not have; `keep` needs the column `other_fields` (STRING) in the table. `optional_columns`: table columns that the
+    files may lack; `["*"]`: all but REQUIRED ones.
 
     `row_id`: a STRING column of the table for the id by which a row is found, made of all its values in the file.
 
@@ -80,7 +86,8 @@ class FileSettings(Settings):
     secret: str = ""
     delivery: Literal["listing", "aws_export", "aws_cur", "azure_export"] = "listing"
     pattern: str = "*"
-    period: Literal["", "month"] = ""
+    no_files: Literal["stop", "empty"] = "stop"
+    period: Literal["", "day", "month"] = ""
     period_column: str = ""
     period_rows: Literal["start", "within"] = "start"
     late_days: int = Field(default=0, ge=0, le=31)
@@ -112,7 +119,13 @@ class FileSettings(Settings):
     def _periods(self) -> FileSettings:
         if self.period and not self.period_column:
             raise ValueError("period needs period_column, the column with the period's first day")
+        if self.period == "day" and self.delivery != "listing":
+            raise ValueError("period: day goes with delivery: listing; manifests are of months")
         return self
+
+    def last_day(self, day: date) -> date:
+        """Return the last day of the period that begins on `day`."""
+        return day if self.period == "day" else day.replace(day=monthrange(day.year, day.month)[1])
 
     def opens(self) -> Sequence[Sequence[str]]:
         """Return the name of the credential, as `UsesCredentials` wants it."""

@@ -9,7 +9,6 @@ goes on in slices: each ends with CONTINUE and a checkpoint, and what was staged
 from __future__ import annotations
 
 import tempfile
-from calendar import monthrange
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from convergence.ports.object_store import ObjectStore
 from convergence.ports.processor import CONTINUE, SUCCESS, Context
 from convergence.ports.warehouse import FileFormat, RowFile, WriteMode
 from convergence.processors.balance import balanced
+from convergence.processors.base import days
 from convergence.processors.files.deliveries import Delivery, find_delivery
 from convergence.processors.files.inferring import InferredParts, open_inferred
 from convergence.processors.files.landing import table_for, unfitting, way_of
@@ -125,8 +125,7 @@ async def _load_period(
     ):
         return False
     if dates is not None and target.mode is WriteMode.OVERWRITE:
-        at = delivery.at or staged.at
-        assert at is not None, "a delivery has a file, and that was written at some time"
+        at = delivery.at or staged.at or context.now()  # a period without files
         await check_replacement(
             parts.table,
             dates,
@@ -145,10 +144,12 @@ async def _load_period(
 
 
 def _periods(options: FileSettings, context: Context) -> list[date]:
-    """Return the first day of each month that the run's days are in; without periods, the run's first day."""
+    """Return the first day of each period that the run's days are in; without periods, the run's first day."""
     first, last = context.start_date, context.end_date
     if not options.period:
         return [first]
+    if options.period == "day":
+        return days(first, last)
     months = range(first.year * 12 + first.month - 1, last.year * 12 + last.month)
     return [date(month // 12, month % 12 + 1, 1) for month in months]
 
@@ -218,7 +219,7 @@ def _period(options: FileSettings, day: date) -> dict[str, tuple[date, date]]:
     """Return the days that the period's column may have."""
     if not options.period:
         return {}
-    last = day if options.period_rows == "start" else day.replace(day=monthrange(day.year, day.month)[1])
+    last = day if options.period_rows == "start" else options.last_day(day)
     return {options.period_column: (day, last)}
 
 

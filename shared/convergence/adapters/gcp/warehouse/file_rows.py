@@ -23,12 +23,16 @@ from convergence.adapters.row_files import (
     csv_header,
     csv_records,
     feed,
+    is_pointer,
     keep_digits,
     other_name,
+    pointers,
     problem_of,
     refuse,
     refuse_twins,
     staged_by,
+    steps_of,
+    wanted_pointers,
 )
 from convergence.domain.sql_names import bigquery_name
 from convergence.errors import SchemaMismatch, StepFailed
@@ -215,7 +219,8 @@ def _names(file: RowFile) -> tuple[str, ...]:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 names |= dict.fromkeys(_keys(file, number, line))
-    return tuple(sorted(names))
+    keys = sorted(name for name in names if not is_pointer(file, name))
+    return (*keys, *pointers(file, keys))
 
 
 def _keys(file: RowFile, number: int, line: bytes) -> Iterator[str]:
@@ -229,13 +234,13 @@ def _keys(file: RowFile, number: int, line: bytes) -> Iterator[str]:
 
 
 def _is_lines(file: RowFile) -> bool:
-    """Return whether the file is loaded line by line, each a record as it came."""
-    return bool(file.whole) and file.format is FileFormat.NDJSON
+    """Return whether the file is loaded line by line, each a record as it came: it is kept, or looked into."""
+    return file.format is FileFormat.NDJSON and (bool(file.whole) or bool(wanted_pointers(file)))
 
 
 def _source(file: RowFile, name: str, place: int) -> str:
     if _is_lines(file):
-        return in_record(LINE, name)
+        return in_record(LINE, steps_of(name) if is_pointer(file, name) else [name])
     return f"c{place}" if file.format is FileFormat.CSV else bigquery_name(name)
 
 
@@ -257,13 +262,13 @@ def _read(file: RowFile, table: TableSchema, names: tuple[str, ...], kinds: Sequ
         if column.name in file.constants
     }
     whole = LINE if _is_lines(file) else _whole(names, sources, kinds, file) if file.whole else ""
-    digest = _digest(names, every) if file.digest else ""
+    digest = _digest(file, names, every) if file.digest else ""
     return _Read(file, fed, every, columns, texts, values, joined, whole, digest, constants)
 
 
-def _digest(names: Sequence[str], texts: Sequence[str]) -> str:
+def _digest(file: RowFile, names: Sequence[str], texts: Sequence[str]) -> str:
     """Return the SQL of the row's digest: of all its texts, each behind its column's name."""
-    parts = ", ".join(f"CONCAT({quoted(names[place] + '=')}, {texts[place]})" for place in by_name(names))
+    parts = ", ".join(f"CONCAT({quoted(names[place] + '=')}, {texts[place]})" for place in by_name(file, names))
     return f"SUBSTR(TO_HEX(MD5(ARRAY_TO_STRING([{parts}], CHR(31)))), 1, 16)"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from convergence.adapters.googlesql.types import SqlType
@@ -28,9 +29,9 @@ def text_of(source: str, kind: SqlType, file: RowFile) -> str:
     return source
 
 
-def in_record(line: str, name: str) -> str:
-    """Return the SQL of a field of a record, a JSON text, as text: NULL for null, JSON for what is nested."""
-    path = quoted('$."' + name.replace("\\", "\\\\").replace('"', '\\"') + '"')
+def in_record(line: str, keys: Sequence[str]) -> str:
+    """Return the SQL of what `keys` lead to in a record, a JSON text, as text: NULL for null, JSON if it is nested."""
+    path = quoted("$" + "".join('."' + key.replace("\\", "\\\\").replace('"', '\\"') + '"' for key in keys))
     return f"IFNULL(JSON_VALUE({line}, {path}), NULLIF(JSON_QUERY({line}, {path}), 'null'))"
 
 

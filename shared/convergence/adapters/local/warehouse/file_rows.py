@@ -26,12 +26,15 @@ from convergence.adapters.row_files import (
     by_name,
     csv_header,
     feed,
+    is_pointer,
     keep_digits,
     lines_of,
     other_name,
+    pointers,
     refuse,
     refuse_twins,
     staged_by,
+    wanted_pointers,
 )
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import BadRow, Column, FileFormat, RowFile, StagedFile, TableSchema
@@ -115,7 +118,8 @@ def _columns(job: Job, file: RowFile) -> tuple[tuple[str, ...], tuple[str, ...]]
         if odd is not None:
             raise SchemaMismatch(f"{file.name}: record {odd[0]}: this is not a JSON object.")
         keys = job.execute(statement("json_keys", file=path, most=str(COLUMNS_MAX + 1))).fetchall()
-        names = tuple(key for (key,) in keys)
+        names = tuple(key for (key,) in keys if not is_pointer(file, key))
+        names += pointers(file, names)
         return names, ("VARCHAR",) * len(names)
     described = job.execute(statement("parquet_columns", file=path)).fetchall()
     raw = [name for (name,) in job.execute(statement("parquet_names", file=path)).fetchall()]
@@ -133,8 +137,9 @@ def _source(file: RowFile, names: Sequence[str]) -> str:
         words = {"columns": "{" + columns + "}", "delimiter": quoted(file.delimiter), "nulls": f"[{nulls}]"}
         return statement("csv_file", file=path, **words)
     renamed = ", ".join(f"{duckdb_name(name)} AS c{place}" for place, name in enumerate(names))
-    if file.format is FileFormat.NDJSON and file.whole:
-        found = [f"json_extract_string(json, {quoted(_pointer(name))}) AS c{place}" for place, name in enumerate(names)]
+    if file.format is FileFormat.NDJSON and (file.whole or wanted_pointers(file)):
+        paths = (name if is_pointer(file, name) else _pointer(name) for name in names)
+        found = [f"json_extract_string(json, {quoted(path)}) AS c{place}" for place, path in enumerate(paths)]
         return statement("json_lines", file=path, names=", ".join([*found, f"json AS {_WHOLE}"]))
     if file.format is FileFormat.NDJSON:
         columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in names)
@@ -222,7 +227,7 @@ def _digest(plan: _Plan) -> str:
     """Return the SQL of the row's digest: of all its texts, each behind its column's name."""
     texts = (
         f"{quoted(plan.fed.names[place] + '=')} || {as_text(f'c{place}', plan.kinds[place], plan.file)}"
-        for place in by_name(plan.fed.names)
+        for place in by_name(plan.file, plan.fed.names)
     )
     return f"left(md5(concat_ws(chr(31), {', '.join(texts)})), 16)"
 
