@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import random
+from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.adapters.local.warehouse.file_values import value_of
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import Column, FileFormat, RowFile, TableSchema
 from tests.contract.warehouse.world import StoppedClock
@@ -75,3 +80,48 @@ def test_a_nested_column_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SchemaMismatch, match="'tags' is nested"):
         asyncio.run(stage.write_file(0, RowFile(path=path, format=FileFormat.CSV, name="bill")))
     warehouse.close()
+
+
+def floats() -> list[float]:
+    """Money as floats have it: of few digits, sums that are off by one bit, and what no column holds."""
+    luck = random.Random(7)
+    few = [luck.randrange(-(10**places), 10**places) / 10**scale for places in (3, 9, 15, 16) for scale in range(19)]
+    sums = [luck.randrange(10**6) / 100 + luck.randrange(10**6) / 1000 for _ in range(2_000)]
+    bits = [math.nextafter(each, side) for each in (*few, *sums[:500]) for side in (math.inf, -math.inf)]
+    odd = [
+        0.0,
+        -0.0,
+        0.1 + 0.2,
+        1 / 3,
+        1e-18,
+        1.5e-19,
+        5e-324,
+        1e15,
+        2.0**53,
+        1e19,
+        1e21,
+        math.nan,
+        math.inf,
+        -math.inf,
+    ]
+    return [*few, *sums, *bits, *odd, *(luck.uniform(-1e4, 1e4) for _ in range(2_000))]
+
+
+@pytest.mark.parametrize(("kind", "scale"), [("NUMERIC", 9), ("BIGNUMERIC", 18)])
+def test_a_float_is_the_decimal_of_its_shortest_text_or_refused(kind: str, scale: int) -> None:
+    given = floats()
+    value = value_of(Column("cost", kind), "x", "DOUBLE", RowFile(path=Path(), format=FileFormat.PARQUET, name="bill"))
+    database = duckdb.connect()
+    database.execute("CREATE TABLE floats AS SELECT unnest($1::DOUBLE[]) AS x", [given])
+    found = [one for (one,) in database.execute(f"SELECT {value.lenient} FROM floats").fetchall()]
+    database.close()
+    for each, came in zip(given, found, strict=True):
+        text = Decimal(repr(each)) if math.isfinite(each) else None
+        held = text is not None and abs(text) < 10 ** (38 - scale) and _behind(text) <= scale
+        assert came == (text if held else None), each
+    assert sum(one is not None for one in found) > 1_000
+
+
+def _behind(number: Decimal) -> int:
+    """Return how many digits behind the point count."""
+    return -int(number.normalize().as_tuple().exponent)
