@@ -238,6 +238,34 @@ def test_days_of_an_invoice_at_other_terms_are_refused(tmp_path: Path) -> None:
     in_installation(tmp_path, work)
 
 
+def test_a_year_that_the_bill_has_as_one_purchase_counts_once(tmp_path: Path) -> None:
+    """The bill has 3,900 on one day; the contract spreads them over 365: 20 of them in November, 31 in December."""
+    year = {"provider_name": "azure_openai", "units": "15", "unit_price": "260", "currency": "USD",
+            "billing_cycle": "annual", "starts_on": "2026-11-11", "ends_on": "2027-11-10", "commitment_id": "ptu",
+            "billing_account_id": "b-1"}  # fmt: skip
+    months = [span(date(2026, 11, 11), date(2026, 11, 30)), span(date(2026, 12, 1), date(2026, 12, 31))]
+    sums = (
+        "SELECT SUM(BilledCost) AS billed, ROUND(SUM(EffectiveCost), 2) AS effective"
+        f" FROM {VISIBLE} WHERE BillingAccountId = 'b-1'"
+    )
+    spread = "SELECT SUM(effective_cost) AS cost FROM genai_commitment_costs_daily WHERE usage_date > '2026-11-30'"
+    december = (Decimal(3900) * 31 / 365).quantize(Decimal("0.01"))
+
+    async def work(here: Here) -> None:
+        await bill_of_azure(here, tmp_path, date(2026, 11, 11))
+        for more, effective in (({}, 3900 + december), ({"billed_by": "bill"}, Decimal(3900))):
+            await here.good(EDIT, action="set", **year, **more)
+            for month in months:
+                await here.good(COST, **month)
+            assert await here.rows(sums) == [{"billed": 3900, "effective": effective}], more
+            (row,) = await here.rows(spread)
+            assert row["cost"].quantize(Decimal("0.01")) == december, "what a day is worth is known all the same"
+        (contract,) = await here.rows("SELECT ContractCommitmentCost AS cost FROM contract_commitment_1_3")
+        assert contract["cost"] == 3900
+
+    in_installation(tmp_path, work)
+
+
 async def bill_of_azure(here: Here, data: Path, day: date) -> None:
     """Import a FOCUS file in which Azure bills the account of the commitment on one day."""
     month, following = day.replace(day=1), date(day.year, day.month + 1, 1)

@@ -52,6 +52,7 @@ BEGIN
     WHERE x_org_slug = p_org_slug
       AND x_pipeline_id = p_pipeline_id
       AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date
+      AND COALESCE(billed_by, 'contract') = 'contract'  -- the others' cost is on a bill, with the purchase
   )
   SELECT
     billed_cost,

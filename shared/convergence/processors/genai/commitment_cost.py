@@ -154,6 +154,7 @@ def _facts(commitment: Commitment, invoice: Invoice, day: date) -> dict[str, Any
         "period_end": invoice.last,
         "currency": commitment.currency,
         "billing_account_id": commitment.billing_account_id,
+        "billed_by": commitment.billed_by,
     }
 
 

@@ -31,7 +31,9 @@ class Commitment(Record):
     tokens. `list_unit_price` is what one unit costs for one hour without a commitment.
 
     A commitment to `Spend` has an amount for each cycle and no units. Commitments of a whole cloud (`aws`, `azure`,
-    `gcp`, `oci`) are contracts only: the cloud's bill has their cost.
+    `gcp`, `oci`) are contracts only: the cloud's bill has their cost. `billed_by: bill`: a bill has this one's, too.
+    Its days are spread and measured all the same, and are no charges: a bill that has the purchase alone has the
+    effective cost of the whole term with it.
     """
 
     commitment_id: _Name
@@ -52,6 +54,7 @@ class Commitment(Record):
     list_unit_price: _Price | None = None
     region: _Name | None = None
     billing_account_id: _Name | None = None
+    billed_by: Literal["contract", "bill"] | None = None  # contract, where nothing is said
     contract_id: _Name | None = None
     contract_starts_on: date | None = None
     contract_ends_on: date | None = None
