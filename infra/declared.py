@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from convergence.adapters.gcp.documents.indexes import index_file
-from convergence.adapters.gcp.warehouse.tables import schema_field
+from convergence.adapters.gcp.warehouse.fields import schema_field
 from convergence.config.files.retention import load_retention
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.engine.log_rows import TABLES
 from convergence.engine.services import INDEXES, UNINDEXED
 from convergence.ports.warehouse import TableSchema

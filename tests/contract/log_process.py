@@ -8,7 +8,7 @@ from pathlib import Path
 
 from convergence.adapters.local.log_sink import LogSink
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.ports.warehouse import Scope, Statement
 from tests.contract.log_events import CONFIGS, SteppedClock, an_event
 

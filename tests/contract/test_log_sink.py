@@ -11,7 +11,7 @@ import pytest
 
 from convergence.adapters.local.log_sink import LogSink
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.errors import Denied
 from convergence.ports.warehouse import Column, Lineage, Scope, Statement, TableSchema
 from tests.contract.log_events import CONFIGS, SteppedClock, an_event

@@ -16,7 +16,7 @@ import yaml
 from convergence.config.catalog import Catalog
 from convergence.config.files.models import DatasetTypes
 from convergence.config.files.naming_rules import load_naming
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.config.processors.ps_types import is_installed
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from convergence.adapters.googlesql.procedures.parser import parse_procedure
 from convergence.adapters.googlesql.scripts.walk import texts_of
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.ports.warehouse import PARTITION_BY
 from tests.repo.dml_bounds import changes_of, is_bounded
 

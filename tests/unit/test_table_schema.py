@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from convergence.config.files.table_schema import TableSchemas, load_table_schema
+from convergence.config.files.schemas.folder import TableSchemas
+from convergence.config.files.schemas.table import load_table_schema
 from convergence.errors import ConfigError, NotFound
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column
 

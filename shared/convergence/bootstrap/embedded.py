@@ -16,7 +16,7 @@ from convergence.config.catalog import Catalog
 from convergence.config.files.notifications import NotificationsFile
 from convergence.config.files.providers import ProviderRegistry
 from convergence.config.files.retention import RetentionFile
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.config.processors.ps_types import load
 from convergence.config.settings.environments import SHORT
 from convergence.engine.services import INDEXES, EngineSettings, Services

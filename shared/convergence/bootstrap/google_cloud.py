@@ -11,7 +11,7 @@ from convergence.config.catalog import Catalog
 from convergence.config.files.notifications import NotificationsFile
 from convergence.config.files.providers import ProviderRegistry
 from convergence.config.files.retention import RetentionFile
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.config.processors.ps_types import load
 from convergence.config.settings.functions import FunctionSettings
 from convergence.engine.retention.rows import kept_by_partitions

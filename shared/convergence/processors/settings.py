@@ -22,7 +22,7 @@ class CredentialSettings(Settings):
     secret: str
 
     def opens(self) -> Sequence[Sequence[str]]:
-        """Return the name, as `UsesCredentials` wants it."""
+        """Return the name, as `UsesCredentials` requires."""
         return ((self.secret,),) if self.secret else ()
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from convergence.config.files.table_schema import load_table_schema
+from convergence.config.files.schemas.table import load_table_schema
 
 CONFIGS: Final = Path(__file__).parents[3] / "configs"
 FOCUS: Final = load_table_schema(CONFIGS / "focus/schemas/cost_data_standard_1_3.json")

@@ -13,7 +13,7 @@ import pytest
 from convergence.adapters.gcp.warehouse.adapter import BigQueryWarehouse
 from convergence.adapters.local.clock import RandomIds, SystemClock
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
-from convergence.config.files.table_schema import load_table_schema
+from convergence.config.files.schemas.table import load_table_schema
 from convergence.ports.warehouse import TableSchema, Warehouse
 from tests.contract.warehouse.world import FIELDS, Body, StoppedClock
 from tests.emulators.bigquery import running

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from convergence.config.files.table_schema import with_lineage
+from convergence.config.files.schemas.fields import with_lineage
 from convergence.ports.warehouse import Column, Lineage, Routine, Scope, TableSchema
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

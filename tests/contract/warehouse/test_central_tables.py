@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from convergence.config.files.table_schema import with_lineage
+from convergence.config.files.schemas.fields import with_lineage
 from convergence.ports.warehouse import Column, ProcedureCall, Statement, TableSchema, Warehouse
 from tests.contract.warehouse.routines import NOTES, SCOPE, a_routine
 from tests.contract.warehouse.world import Body, a_lineage, a_load

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
-from convergence.config.files.table_schema import load_table_schema
+from convergence.config.files.schemas.table import load_table_schema
 from convergence.errors import ConfigErrors, SchemaMismatch, StepFailed
 from convergence.ports.warehouse import ProcedureCall, Statement, TableSchema, Warehouse, WriteMode
 from tests.contract.warehouse.migrations import FIRST, a_migration, columns

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from convergence.config.files.table_schema import load_table_schema
+from convergence.config.files.schemas.table import load_table_schema
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import Column, FileFormat, RowFile, StagedFile, TableSchema, Warehouse
 from tests.contract.warehouse.world import JAN_1, JAN_2, Body, a_load, rows_of, staged

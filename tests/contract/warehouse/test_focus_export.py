@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final, cast
 
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.domain.billing_periods import PeriodKey
 from convergence.ports.warehouse import Warehouse
 from convergence.processors.focus.export.bundle import COMMITMENTS, Bundle

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from convergence.config.files.procedures import load_procedures
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.ports.warehouse import Parameter, ProcedureCall, Statement, Warehouse
 from tests.contract.warehouse.routines import SCOPE
 from tests.contract.warehouse.world import JAN_1, JAN_2, Body, a_lineage, a_load

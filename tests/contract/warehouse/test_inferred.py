@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from convergence.config.files.table_schema import with_lineage
+from convergence.config.files.schemas.fields import with_lineage
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema, Warehouse
 from tests.contract.warehouse.world import Body, a_load, rows_of

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from convergence.config.files.table_schema import load_table_schema
+from convergence.config.files.schemas.table import load_table_schema
 from convergence.errors import Denied, PartlyCommitted, StepFailed
 from convergence.ports.warehouse import Parameter, ProcedureCall, QueryResult, Routine, Scope, Statement, Warehouse
 from tests.contract.warehouse.procedure_cases import (

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 from convergence.adapters.local.clock import RandomIds
 from convergence.adapters.local.documents.adapter import SqliteDocuments
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.domain.billing_periods import Change, PeriodKey
 from convergence.domain.invoices import Invoice, InvoiceLine
 from convergence.engine.billing import move_period, record_invoices, void_invoice

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from convergence.adapters.local.documents.adapter import SqliteDocuments
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.domain.billing_periods import PeriodKey
 from convergence.domain.invoices import Invoice, InvoiceLine
 from convergence.engine.reconciliation import reconciliation

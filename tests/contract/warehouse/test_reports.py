@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from convergence.config.files.reports import Days, load_reports
-from convergence.config.files.table_schema import load_table_schema
+from convergence.config.files.schemas.table import load_table_schema
 from convergence.ports.warehouse import Statement, Warehouse
 from tests.contract.warehouse.charges import CONFIGS, FOCUS, NOVEMBER, UNIFIED, charge
 from tests.contract.warehouse.world import READ, WRITE, Body, a_lineage, load

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from convergence.config.files.table_schema import load_table_schema
+from convergence.config.files.schemas.table import load_table_schema
 from convergence.errors import ConfigErrors, Denied, NotFound, StepFailed
 from convergence.ports.warehouse import Parameter, ProcedureCall, Statement, Warehouse
 from tests.contract.warehouse.routines import INSERT, NOW, SCOPE, a_routine

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from convergence.config.files.table_schema import load_table_schema
+from convergence.config.files.schemas.table import load_table_schema
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import (
     Column,

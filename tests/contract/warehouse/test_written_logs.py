@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.errors import Denied, StepFailed
 from convergence.ports.warehouse import Parameter, ProcedureCall, Scope, Statement, Warehouse
 from tests.contract.warehouse.routines import NOTES, SCOPE, a_routine

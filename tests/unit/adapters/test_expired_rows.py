@@ -13,7 +13,7 @@ import pytest
 from convergence.adapters.local.warehouse import expired
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.bootstrap import EmbeddedOptions, embedded
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.engine.retention.sweep import sweep_due
 from convergence.engine.retention.vacuum import survey
 from convergence.ports.warehouse import SHARED_DATASET, ExpiredRows, RowRemover, TableSchema

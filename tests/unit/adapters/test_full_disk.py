@@ -17,7 +17,7 @@ import pytest
 from convergence.adapters.local.log_sink import LogSink
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.bootstrap import EmbeddedOptions, embedded
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.config.settings.deployment import Settings
 from convergence.entry.api.app import create_app
 from convergence.entry.api.runtime import runtime

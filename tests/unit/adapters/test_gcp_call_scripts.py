@@ -10,7 +10,8 @@ import pytest
 from convergence.adapters.gcp.warehouse.call_script import CallScript, compose_call
 from convergence.adapters.gcp.warehouse.ledger import Ledger
 from convergence.adapters.googlesql.procedures.constants import evaluate
-from convergence.adapters.googlesql.procedures.fold import Folded, fold_procedure, known_arguments
+from convergence.adapters.googlesql.procedures.fold import fold_procedure, known_arguments
+from convergence.adapters.googlesql.procedures.folded import Folded
 from convergence.adapters.googlesql.procedures.parser import parse_procedure
 from convergence.adapters.googlesql.procedures.reach import read_folded
 from convergence.adapters.googlesql.scripts import nodes

@@ -10,7 +10,7 @@ import pytest
 
 from convergence.adapters.gcp.warehouse.adapter import BigQueryWarehouse
 from convergence.config.files.retention import load_retention
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.engine.retention.rows import kept_by_partitions
 from convergence.ports.warehouse import TableSchema
 from tests.unit.adapters.bigquery_recorder import recording, with_warehouse

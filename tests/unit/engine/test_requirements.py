@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from convergence.config.checks.processors import check_processors
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.config.processors import ps_types
 from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.replay import replay

@@ -10,7 +10,8 @@ from typing import Final
 import pytest
 from tests.contract.warehouse.routines import SCOPE
 
-from convergence.adapters.googlesql.procedures.fold import Folded, fold_procedure, known_arguments
+from convergence.adapters.googlesql.procedures.fold import fold_procedure, known_arguments
+from convergence.adapters.googlesql.procedures.folded import Folded
 from convergence.adapters.googlesql.procedures.parser import parse_procedure
 from convergence.adapters.googlesql.procedures.reach import read_folded
 from convergence.adapters.googlesql.procedures.text import with_project
@@ -127,7 +128,7 @@ def test_each_call_is_folded_for_its_own_arguments() -> None:
     [
         ("DECLARE p_n INT64;", "'p_n' is declared already"),
         ("DECLARE v INT64; BEGIN DECLARE V INT64; END;", "'V' is declared already"),
-        ("DECLARE convergence_own INT64;", "names that begin with 'convergence_' are taken"),
+        ("DECLARE convergence_own INT64;", "names that begin with 'convergence_' are reserved"),
         ("SET convergence_refused = NULL;", "No variable is called 'convergence_refused'"),
         ("EXECUTE IMMEDIATE 'SELECT 1' INTO convergence_own;", "No variable is called"),
         ("EXECUTE IMMEDIATE 'BEGIN TRANSACTION';", "runs one SQL statement"),

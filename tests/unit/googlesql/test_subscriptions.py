@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.unit.googlesql.conftest import NOW, GoogleSql
 
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Lineage, Parameter, QueryResult, Routine, Scope
 

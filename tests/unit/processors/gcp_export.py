@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
-from convergence.config.files.table_schema import load_table_schema
+from convergence.config.files.schemas.table import load_table_schema
 from convergence.ports.warehouse import Lineage, Load, Parameter, Scope, Statement, TableSchema
 from convergence.sandbox import billing_export
 from tests.unit.processors.step_world import NOW, ManualClock

@@ -17,7 +17,7 @@ from convergence.adapters.local.clock import RandomIds
 from convergence.adapters.local.google_accounts.adapter import RestAccounts
 from convergence.adapters.objects.stores import Stores
 from convergence.config.files.procedures import load_procedures
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.domain.billing_periods import BillingPeriod, Change, PeriodKey
 from convergence.domain.invoices import Invoice
 from convergence.engine.step.redact import Redactor

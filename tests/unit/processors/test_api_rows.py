@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.sandbox.http import Request, Response
 from tests.unit.processors.extraction import DAY, FIELDS, NONE, Handler, World, answer, failing, things
 from tests.unit.processors.step_world import CONFIGS

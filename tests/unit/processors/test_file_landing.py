@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from convergence.config.checks.steps import StepCheck
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.config.processors import ps_types
 from convergence.errors import ConfigError
 from convergence.processors.files.inferring import typed

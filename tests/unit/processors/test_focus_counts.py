@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.processors.focus.conditions import Condition, joined, negated, replaced, written
 from convergence.processors.focus.counts import Counting, columns_of
 from convergence.processors.focus.rules import OF_COLUMNS, Rule, load_rules

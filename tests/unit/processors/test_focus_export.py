@@ -18,7 +18,7 @@ import duckdb
 import pytest
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.domain.billing_periods import PeriodKey
 from convergence.domain.invoices import Invoice, InvoiceLine
 from convergence.errors import InvalidInput, StepFailed, Transient

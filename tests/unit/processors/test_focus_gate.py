@@ -15,7 +15,7 @@ import pytest
 from sqlglot import exp
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.config.processors import ps_types
 from convergence.domain.billing_periods import PeriodKey
 from convergence.errors import ConvergenceError, StepFailed

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.config.loader import parse_pipeline
 from convergence.config.model.pipeline import Pipeline
 from convergence.domain.quota import Limits

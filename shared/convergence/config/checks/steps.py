@@ -21,7 +21,8 @@ from convergence.config.templates.template import parse
 from convergence.config.yaml.positions import KeyPath
 from convergence.domain.sql_names import checked
 from convergence.errors import FINDINGS_MAX, ConfigError, InvalidInput, NotFound, StepFailed, did_you_mean
-from convergence.ports.processor import Delegates, Processor
+from convergence.ports.processor import Processor
+from convergence.ports.step.settings import Delegates
 
 Report = Callable[[KeyPath, str], ConfigError]  # path below the step, message
 

@@ -22,8 +22,9 @@ from convergence.config.files.naming_rules import Naming, load_naming
 from convergence.config.files.precedence import load_precedence
 from convergence.config.files.providers import FILE as PROVIDERS_FILE
 from convergence.config.files.providers import load_providers
-from convergence.config.files.schema_places import in_folder
-from convergence.config.files.table_schema import TableSchemas, load_table_schema, tables_in
+from convergence.config.files.schemas.folder import TableSchemas
+from convergence.config.files.schemas.places import in_folder
+from convergence.config.files.schemas.table import load_table_schema, tables_in
 from convergence.config.loader import LoadedPipeline, load_pipeline
 from convergence.config.model.errors import problems_of
 from convergence.config.yaml.source import read_yaml

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from convergence.config.files.procedures import MIGRATIONS
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.errors import NotFound
 from convergence.ports.warehouse import TableSchema
 

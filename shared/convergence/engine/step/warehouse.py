@@ -24,8 +24,9 @@ from convergence.engine.step.central import mirror
 from convergence.engine.step.effects import Effects, Intent, job_id
 from convergence.engine.step.inputs import digest
 from convergence.engine.step.routines import ensure_routines
+from convergence.engine.step.stage import LeasedStage
 from convergence.errors import StepFailed
-from convergence.ports.step_warehouse import StepStage
+from convergence.ports.step.warehouse import StepStage
 from convergence.ports.warehouse import (
     SHARED_DATASET,
     Column,
@@ -36,11 +37,7 @@ from convergence.ports.warehouse import (
     ParquetWriter,
     ProcedureCall,
     QueryResult,
-    Row,
-    RowFile,
     Scope,
-    Stage,
-    StagedFile,
     Statement,
     TableSchema,
     TableSnapshots,
@@ -49,35 +46,6 @@ from convergence.ports.warehouse import (
 
 if TYPE_CHECKING:
     from convergence.engine.step.lease import Lease
-
-
-class LeasedStage:
-    """This execution's stage for one table, behind those that its earlier slices left."""
-
-    def __init__(self, own: Stage, earlier: Sequence[Stage], schema: TableSchema, lease: Lease) -> None:
-        self._own = own
-        self._earlier = earlier
-        self._lease = lease
-        self.schema = schema
-        self.table = schema.name
-
-    async def write(self, part: int, rows: Sequence[Row]) -> None:
-        """Store a batch; refused once the lease is lost."""
-        await self._lease.check()
-        await self._own.write(part, rows)
-
-    async def write_file(self, part: int, file: RowFile) -> StagedFile:
-        """Store the rows of a file; refused once the lease is lost."""
-        await self._lease.check()
-        return await self._own.write_file(part, file)
-
-    async def flush(self) -> None:
-        """Return when what was staged survives a crash."""
-        await self._own.flush()
-
-    def all(self) -> list[Stage]:
-        """Return the stages of all slices, in order."""
-        return [*self._earlier, self._own]
 
 
 class LeasedWarehouse:

@@ -32,7 +32,7 @@ class BillSettings(Settings):
     delivery: Literal["", "listing", "aws_export", "aws_cur", "azure_export"] = ""
 
     def opens(self) -> Sequence[Sequence[str]]:
-        """Return the name of the credential, as `UsesCredentials` wants it."""
+        """Return the name of the credential, as `UsesCredentials` requires."""
         return ((self.secret,),) if self.secret else ()
 
 

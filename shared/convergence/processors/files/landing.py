@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, Literal
 
-from convergence.config.files.table_schema import with_lineage
+from convergence.config.files.schemas.fields import with_lineage
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Column, TableSchema

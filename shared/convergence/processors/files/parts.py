@@ -8,7 +8,7 @@ from datetime import date
 from functools import cached_property
 
 from convergence.ports.processor import Context
-from convergence.ports.step_warehouse import StepStage
+from convergence.ports.step.warehouse import StepStage
 from convergence.ports.warehouse import BadRow, LoadResult, RowFile, StagedFile, TableSchema, WriteMode
 from convergence.processors.generic.landing.raw import RECORD
 from convergence.processors.generic.target import Target

@@ -128,5 +128,5 @@ class FileSettings(Settings):
         return day if self.period == "day" else day.replace(day=monthrange(day.year, day.month)[1])
 
     def opens(self) -> Sequence[Sequence[str]]:
-        """Return the name of the credential, as `UsesCredentials` wants it."""
+        """Return the name of the credential, as `UsesCredentials` requires."""
         return ((self.secret,),) if self.secret else ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final, Literal
 
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed, did_you_mean
 from convergence.ports.processor import Context

@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any, Final
 
 from convergence.config.files.models import Precedence
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.domain.sql_names import bigquery_name
 from convergence.ports.warehouse import Parameter, TableSchema
 from convergence.processors.focus.corrections import OF_PERIOD, corrections, is_closed, not_taken_back

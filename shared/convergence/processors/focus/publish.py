@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from convergence.config.files.precedence import load_precedence
 from convergence.config.files.publication import load_publication
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.domain.billing_periods import BillingPeriod
 from convergence.domain.sql_names import bigquery_name
 from convergence.ports.processor import Context

@@ -18,7 +18,7 @@ from typing import Any, Final
 from convergence.errors import StepFailed, StillRunning
 from convergence.ports.google_accounts import Reader
 from convergence.ports.processor import CONTINUE, SUCCESS, Context
-from convergence.ports.step_warehouse import StepStage
+from convergence.ports.step.warehouse import StepStage
 from convergence.ports.warehouse import Row, WriteMode
 from convergence.processors.balance import balanced
 from convergence.processors.base import row_id, unfinished

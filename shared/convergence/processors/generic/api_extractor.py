@@ -39,7 +39,7 @@ class ApiExtractor:
     lands_raw = True
 
     def unfitting(self, blocks: Mapping[str, Any], *, has_file: bool) -> Sequence[str]:
-        """Return what of the settings does not go together, as `ports.processor.ChecksBlocks` wants it."""
+        """Return what of the settings does not go together, as `ChecksBlocks` requires."""
         landing = blocks["destination"].landing
         raw = landing is not None and landing.mode == "raw"
         return [raw_with_file(blocks["destination"].table)] if raw and has_file else []

@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 from convergence.config.files.below import read_below
 from convergence.config.templates.template import parse
 from convergence.errors import StepFailed
-from convergence.ports.processor import Context, NamedColumn
+from convergence.ports.processor import Context
+from convergence.ports.step.settings import NamedColumn
 from convergence.processors.generic.bq_execute import Sql
 from convergence.processors.settings import Settings, settings
 
@@ -98,7 +99,7 @@ class CheckSettings(Settings):
         return tuple(filter(None, (self.table, *(check.source_table for check in self.checks))))
 
     def names_columns(self) -> Sequence[NamedColumn]:
-        """Return the columns that are checked, as `NamesColumns` wants it."""
+        """Return the columns that are checked, as `NamesColumns` requires."""
         return [
             NamedColumn(("checks", number), self.table, column)
             for number, check in enumerate(self.checks)

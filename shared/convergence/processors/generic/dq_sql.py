@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.config.sql.values import bind, type_of
 from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed, did_you_mean

@@ -48,7 +48,7 @@ class FileExtractor:
     lands_raw = True
 
     def unfitting(self, blocks: Mapping[str, Any], *, has_file: bool) -> Sequence[str]:
-        """Return what of the settings does not go together, as `ports.processor.ChecksBlocks` wants it."""
+        """Return what of the settings does not go together, as `ChecksBlocks` requires."""
         options, target = blocks["config"], blocks["destination"]
         way = way_of(target, has_file=has_file)
         wrong = [raw_with_file(target.table)] if way == "raw" and has_file else []

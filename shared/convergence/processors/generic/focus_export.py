@@ -48,7 +48,7 @@ class ExportSettings(Settings):
         return value
 
     def opens(self) -> Sequence[Sequence[str]]:
-        """Return the name of the credential, as `UsesCredentials` wants it."""
+        """Return the name of the credential, as `UsesCredentials` requires."""
         return ((self.secret or bucket_of(self.to_url).provider,),) if self.to_url else ()
 
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 from pydantic import field_validator, model_validator
 
 from convergence.errors import StepFailed
-from convergence.ports.processor import Context, NamedColumn
+from convergence.ports.processor import Context
+from convergence.ports.step.settings import NamedColumn
 from convergence.ports.warehouse import WriteMode
 from convergence.processors.base import days
 from convergence.processors.settings import Destination
@@ -52,7 +53,7 @@ class Target(Destination):
         return self
 
     def names_columns(self) -> Sequence[NamedColumn]:
-        """Return the columns that it names, as `NamesColumns` wants it."""
+        """Return the columns that it names, as `NamesColumns` requires."""
         keys = [NamedColumn(("key_fields", number), self.table, name) for number, name in enumerate(self.key_fields)]
         return [*keys, *([NamedColumn(("date_field",), self.table, self.date_field)] if self.date_field else [])]
 

@@ -14,7 +14,7 @@ import pytest
 
 from convergence.adapters.local.log_sink import LogSink
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.engine.log_rows import TABLES, log_row
 from convergence.entry.push.log_events import LogEvents
 from convergence.errors import InvalidInput, SchemaMismatch, Transient

@@ -10,7 +10,7 @@ from convergence.adapters.gcp.warehouse.composed import IS_OPEN, ROW_COUNT, Comp
 from convergence.adapters.gcp.warehouse.ledger import UNCOUNTED, Ledger
 from convergence.adapters.gcp.warehouse.lineage import DECLARED, REFUSED_STAYS, lineage_statements
 from convergence.adapters.googlesql.bounds import check_length
-from convergence.adapters.googlesql.procedures.fold import Folded
+from convergence.adapters.googlesql.procedures.folded import Folded
 from convergence.adapters.googlesql.procedures.reach import Reach
 from convergence.adapters.googlesql.procedures.transactions import CLOSED, OPEN
 from convergence.adapters.googlesql.scripts.nodes import Argument

@@ -13,7 +13,7 @@ from typing import Final
 
 from convergence.adapters.gcp.warehouse.inlined import inlined
 from convergence.adapters.googlesql.edits import Edit, applied
-from convergence.adapters.googlesql.procedures.fold import Folded
+from convergence.adapters.googlesql.procedures.folded import Folded
 from convergence.adapters.googlesql.procedures.reach import Place, Reach
 from convergence.adapters.googlesql.procedures.transactions import returns
 from convergence.adapters.googlesql.scripts import nodes

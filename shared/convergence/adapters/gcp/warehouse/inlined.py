@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from convergence.adapters.googlesql.procedures.fold import Folded
+from convergence.adapters.googlesql.procedures.folded import Folded
 from convergence.adapters.googlesql.types import SqlType
 from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed

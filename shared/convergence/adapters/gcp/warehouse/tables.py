@@ -12,9 +12,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from convergence.adapters.gcp.warehouse.client import HTTP, Client
+from convergence.adapters.gcp.warehouse.current_rows import current_query
+from convergence.adapters.gcp.warehouse.fields import column_of, nullable, schema_field
 from convergence.adapters.gcp.warehouse.values import sql_type
-from convergence.adapters.googlesql.types import SqlType, column_type, described
-from convergence.adapters.warehouse_checks import current_parts, refuse_other_case
+from convergence.adapters.googlesql.types import SqlType, column_type
+from convergence.adapters.warehouse_checks import refuse_other_case
 from convergence.domain.sql_names import bigquery_name, checked
 from convergence.errors import SchemaMismatch, Transient
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
@@ -76,7 +78,7 @@ class Tables:
                 done = await self._widen(dataset, table, found)
             if done and table.reads is not None:
                 await self.ensure_table(dataset, table.reads)
-                query = self._current(dataset, table, table.reads)
+                query = current_query(self._client.project, dataset, table, table.reads)
                 done = await self._ensure_view(dataset, f"{table.name}_current", table, query)
             if done and await self._ensure_names(dataset, table):
                 _warn_of_partitions(dataset, table, found)
@@ -102,7 +104,7 @@ class Tables:
     async def described(self, dataset: str, name: str) -> tuple[Column, ...]:
         """Return the columns with their descriptions; none when the table does not exist."""
         found = await self.find(dataset, name)
-        return () if found is None else tuple(map(_described, found.schema))
+        return () if found is None else tuple(map(column_of, found.schema))
 
     async def names(self, dataset: str) -> list[str]:
         """Return the names of a dataset's tables; empty when the dataset does not exist."""
@@ -187,30 +189,6 @@ class Tables:
             return False
         return True
 
-    def _current(self, dataset: str, table: TableSchema, reads: TableSchema) -> str:
-        """Return the view's query: the pipeline that wrote last, unless another one has read later."""
-        parts = current_parts(table)
-        window = ", ".join(f"kept.{bigquery_name(name)}" for name in parts)
-        window = f"OVER (PARTITION BY {window} ORDER BY kept.x_ingested_at DESC, kept.x_pipeline_id)"
-        key = ", ".join(f"{{}}.{bigquery_name(name)}" for name in parts)
-        key = f"TO_JSON_STRING(STRUCT({key}))"  # NULL is a value like any other
-        rows, notes = (bigquery_name(self._client.project, dataset, each.name) for each in (table, reads))
-        return f"""SELECT kept.* FROM {rows} AS kept LEFT JOIN (
-  SELECT {key.replace("{}", "note")} AS part, note.x_pipeline_id AS pipeline, note.x_ingested_at AS at
-  FROM {notes} AS note
-  WHERE TRUE
-  QUALIFY ROW_NUMBER() OVER (
-    PARTITION BY {key.replace("{}", "note")} ORDER BY note.x_ingested_at DESC, note.x_pipeline_id
-  ) = 1
-) AS latest ON latest.part = {key.replace("{}", "kept")}
-WHERE TRUE
-QUALIFY kept.x_pipeline_id = FIRST_VALUE(kept.x_pipeline_id) {window}
-  AND (
-    latest.at IS NULL OR latest.pipeline = kept.x_pipeline_id
-    OR latest.at < FIRST_VALUE(kept.x_ingested_at) {window}
-    OR (latest.at = FIRST_VALUE(kept.x_ingested_at) {window} AND latest.pipeline > kept.x_pipeline_id)
-  )"""
-
     async def _widen(self, dataset: str, table: TableSchema, found: bigquery.Table) -> bool:
         """Add the columns that are missing, relax those that are no longer REQUIRED, let partitions expire as they
         should by now.
@@ -239,7 +217,7 @@ QUALIFY kept.x_pipeline_id = FIRST_VALUE(kept.x_pipeline_id) {window}
         ]
         if not changes:
             return True
-        kept = [_relaxed(field) if field.name in relaxed else field for field in found.schema]
+        kept = [nullable(field) if field.name in relaxed else field for field in found.schema]
         found.schema = [*kept, *added]  # sent with the etag that was read
         doing = f"changing {' and '.join(changes)} of {dataset}.{table.name}"
         try:
@@ -256,10 +234,12 @@ QUALIFY kept.x_pipeline_id = FIRST_VALUE(kept.x_pipeline_id) {window}
         """Set how long partitions stay where that has changed; a table without partitions stays as it is."""
         from google.cloud import bigquery
 
-        there, wanted = found.time_partitioning, self._expiration_ms(table)
-        if there is None or wanted is None or there.expiration_ms == wanted:
+        there, expiration_ms = found.time_partitioning, self._expiration_ms(table)
+        if there is None or expiration_ms is None or there.expiration_ms == expiration_ms:
             return False
-        found.time_partitioning = bigquery.TimePartitioning(type_=there.type_, field=there.field, expiration_ms=wanted)
+        found.time_partitioning = bigquery.TimePartitioning(
+            type_=there.type_, field=there.field, expiration_ms=expiration_ms
+        )
         return True
 
 
@@ -277,34 +257,9 @@ def _warn_of_partitions(dataset: str, table: TableSchema, found: bigquery.Table 
         )
 
 
-def _relaxed(field: bigquery.SchemaField) -> bigquery.SchemaField:
-    from google.cloud import bigquery
-
-    return bigquery.SchemaField.from_api_repr({**field.to_api_repr(), "mode": "NULLABLE"})
-
-
 def _refuse_required(dataset: str, table: TableSchema, column: Column) -> None:
     if column.mode == "REQUIRED" and column.name not in LINEAGE_COLUMNS:
         raise SchemaMismatch(
             f"{dataset}.{table.name}: the new column {column.name!r} is REQUIRED, but the table has rows already."
             " Make it NULLABLE."
         )
-
-
-def _described(field: bigquery.SchemaField) -> Column:
-    kind = sql_type(field)
-    return described(field.name, kind, required=field.mode == "REQUIRED", description=field.description or "")
-
-
-def schema_field(column: Column) -> bigquery.SchemaField:
-    """Return a column as BigQuery's API names it."""
-    from google.cloud import bigquery
-
-    mode = "NULLABLE" if column.mode == "REQUIRED" and column.name in LINEAGE_COLUMNS else column.mode
-    return bigquery.SchemaField(
-        checked(column.name, "column"),
-        column.type,
-        mode=mode,  # procedures get their lineage filled
-        description=column.description,
-        fields=[schema_field(each) for each in column.fields],
-    )

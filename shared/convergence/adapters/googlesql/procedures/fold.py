@@ -10,11 +10,11 @@ statement leaves it the same value; what a loop, an exception or a jump may have
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from convergence.adapters.googlesql.parameters import python_value
 from convergence.adapters.googlesql.procedures.constants import Constant, NotKnown, Unknown, evaluate, typed
+from convergence.adapters.googlesql.procedures.folded import Folded, Types
 from convergence.adapters.googlesql.scripts import nodes
 from convergence.adapters.googlesql.scripts.parser import parse_script
 from convergence.adapters.googlesql.scripts.walk import bodies_of
@@ -27,23 +27,6 @@ STATEMENTS_MAX: Final = 10_000  # of one call with all that it calls: each CALL 
 RESERVED: Final = "convergence_"  # begins the names of what is put around a procedure
 
 Find = Callable[[str], nodes.Procedure]
-Types = Mapping[str, SqlType | None]
-
-
-@dataclass(slots=True)
-class Folded:
-    """A script for one call. `texts` has the SQL of each EXECUTE IMMEDIATE (None: NULL, an error when it runs), `calls`
-    the procedure that each CALL runs, `visible` the variables in sight of each CALL. `declared` are all its variables.
-    """
-
-    source: str
-    body: Sequence[nodes.Node]
-    arguments: tuple[nodes.Argument, ...] = ()
-    name: str = ""
-    texts: dict[nodes.Execute, str | None] = field(default_factory=dict)
-    calls: dict[nodes.Call, Folded] = field(default_factory=dict)
-    visible: dict[nodes.Call, Types] = field(default_factory=dict)
-    declared: dict[str, SqlType | None] = field(default_factory=dict)
 
 
 def fold_procedure(
@@ -159,7 +142,7 @@ class _Walk:
         value = self._value(node.default, known) if node.default is not None else None
         for name in node.names:
             if name.lower().startswith(RESERVED):
-                raise _Refused(f"names that begin with {RESERVED!r} are taken: call the variable {name!r} otherwise.")
+                raise _Refused(f"names that begin with {RESERVED!r} are reserved: rename the variable {name!r}.")
             if name.lower() in self.types:
                 raise _Refused(
                     f"{name!r} is declared already, as a variable or an argument: BigQuery needs another name."

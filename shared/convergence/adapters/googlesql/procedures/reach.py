@@ -11,7 +11,7 @@ from sqlglot import exp
 from convergence.adapters.googlesql.access import DEFINITIONS, WRITES, Touched
 from convergence.adapters.googlesql.checked import check_statement
 from convergence.adapters.googlesql.edits import Edit
-from convergence.adapters.googlesql.procedures.fold import Folded
+from convergence.adapters.googlesql.procedures.folded import Folded
 from convergence.adapters.googlesql.procedures.transactions import CLOSED, OPEN, States, Transactions, has_transactions
 from convergence.adapters.googlesql.scripts import nodes
 from convergence.adapters.googlesql.scripts.walk import bodies_of, expressions_of

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from convergence.adapters.googlesql.procedures.fold import Folded
+from convergence.adapters.googlesql.procedures.folded import Folded
 from convergence.adapters.googlesql.scripts import nodes
 from convergence.adapters.googlesql.scripts.nodes import Text
 from convergence.adapters.googlesql.scripts.walk import bodies_of, expressions_of

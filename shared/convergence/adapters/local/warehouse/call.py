@@ -22,7 +22,7 @@ from convergence.errors import Denied, InvalidInput, did_you_mean
 from convergence.ports.warehouse import Parameter, ProcedureCall, QueryResult, Scope
 
 if TYPE_CHECKING:
-    from convergence.adapters.googlesql.procedures.fold import Folded
+    from convergence.adapters.googlesql.procedures.folded import Folded
     from convergence.adapters.googlesql.procedures.reach import Reach
     from convergence.adapters.googlesql.scripts.nodes import Procedure
     from convergence.adapters.local.duckdb_sql.variables import Variable

@@ -16,7 +16,7 @@ from convergence.errors import ConfigError
 from convergence.ports.warehouse import Routine, Scope
 
 if TYPE_CHECKING:
-    from convergence.adapters.googlesql.procedures.fold import Folded
+    from convergence.adapters.googlesql.procedures.folded import Folded
 
 
 def migrate(

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.domain.billing_periods import BillingPeriod
 from convergence.domain.invoices import Invoice
 from convergence.engine.services import Services, dataset_of

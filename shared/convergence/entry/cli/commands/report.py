@@ -9,7 +9,7 @@ from typing import cast
 import click
 
 from convergence.config.files.reports import Days, find_report, load_reports
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.files.schemas.folder import TableSchemas
 from convergence.engine.services import dataset_of
 from convergence.engine.views.query import ROWS_MAX, TIMEOUT_MAX_S, QueryAnswer, result_of
 from convergence.entry.cli.options import Command, Day

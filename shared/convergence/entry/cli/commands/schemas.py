@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from convergence.config.files.written_schema import schema_file
+from convergence.config.files.schemas.written import schema_file
 from convergence.engine.schema_sync import answer, sync_schemas
 from convergence.engine.services import dataset_of
 from convergence.entry.cli.options import Command

@@ -213,7 +213,7 @@ class Transform(Settings):
         return self
 
     def fills_columns(self) -> Sequence[tuple[tuple[str, ...], str]]:
-        """Return the columns of the destination that it names, as `FillsColumns` wants it."""
+        """Return the columns of the destination that it names, as `FillsColumns` requires."""
         renamed = ((("field_mapping", path), column) for path, column in self.field_mapping.items())
         return [*renamed, *((("add_fields", column), column) for column in self.add_fields)]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from convergence.config.files.table_schema import with_lineage
+from convergence.config.files.schemas.fields import with_lineage
 from convergence.errors import SchemaMismatch, StepFailed
 from convergence.ports.column_values import type_name
 from convergence.ports.http.json_text import write_json

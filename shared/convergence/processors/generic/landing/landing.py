@@ -16,7 +16,7 @@ from typing import Any, Final
 from convergence.config.sql.values import bind
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
-from convergence.ports.step_warehouse import StepStage
+from convergence.ports.step.warehouse import StepStage
 from convergence.ports.warehouse import LoadResult, TableSchema, WriteMode
 from convergence.processors.generic.api.rows import Shaped, Shaper
 from convergence.processors.generic.api.settings import Transform

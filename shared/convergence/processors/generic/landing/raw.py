@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from convergence.config.files.table_schema import with_lineage
+from convergence.config.files.schemas.fields import with_lineage
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Column, Row, TableSchema
 from convergence.processors.generic.landing.names import column_name

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator
 
-from convergence.ports.processor import NamedColumn
+from convergence.ports.step.settings import NamedColumn
 from convergence.processors.generic.target import Target
 from convergence.processors.settings import Settings
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from sqlglot import exp
@@ -19,18 +19,11 @@ from convergence.adapters.local.duckdb_sql.rules.base import (
 )
 from convergence.adapters.local.duckdb_sql.rules.casts import as_decimal
 from convergence.adapters.local.duckdb_sql.rules.dates import check_interval
+from convergence.adapters.local.duckdb_sql.rules.literals import DECIMALS, is_float_literal
 from convergence.adapters.local.duckdb_sql.rules.overflow import finite
 from convergence.errors import StepFailed
 
-_DECIMALS: Final = frozenset({"NUMERIC", "BIGNUMERIC"})
-_FLOAT_HOLDERS: Final = (exp.PropertyEQ, exp.Struct, exp.AggFunc, exp.Ceil, exp.Floor, exp.Trunc, exp.Round,
-                         exp.JSONFormat)  # fmt: skip
 _MOMENTS: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
-
-
-def is_float_literal(node: exp.Expr) -> bool:
-    """Whether a node is a number with a point or an exponent."""
-    return isinstance(node, exp.Literal) and not node.is_string and not node.is_int
 
 
 def _is_whole(node: exp.Expr) -> bool:
@@ -46,7 +39,7 @@ def decimal_of(*nodes: exp.Expr) -> str:
     A FLOAT64 literal beside a decimal is a decimal; a FLOAT64 value makes FLOAT64 of both.
     """
     kinds = [kind_of(node) for node in nodes if not is_float_literal(node)]
-    if not set(kinds) & _DECIMALS or set(kinds) - _DECIMALS - {"INT64"}:
+    if not set(kinds) & DECIMALS or set(kinds) - DECIMALS - {"INT64"}:
         return ""
     return "BIGNUMERIC" if "BIGNUMERIC" in kinds else "NUMERIC"
 
@@ -137,7 +130,7 @@ def _divided(left: exp.Expr, right: exp.Expr) -> exp.Expr:
         return call(f"{decimal.lower()}_divide", left, right, kind=decimal)
     if not kind_of(left) or not kind_of(right):
         return call("divide", left, right)
-    sides = [cast(side, "FLOAT64") if kind_of(side) in _DECIMALS else exp.Paren(this=side) for side in (left, right)]
+    sides = [cast(side, "FLOAT64") if kind_of(side) in DECIMALS else exp.Paren(this=side) for side in (left, right)]
     quotient = exp.Div(this=sides[0], expression=call("nonzero", sides[1]), typed=False)
     return typed(exp.Paren(this=quotient), "FLOAT64")
 
@@ -196,10 +189,10 @@ def _keeping(node: exp.Expr) -> exp.Expr:
     """ROUND, CEIL, FLOOR, TRUNC: a decimal stays one."""
     places, kind = node.args.get("decimals"), kind_of(node.this)
     if places is not None and not isinstance(places, exp.Literal | exp.Neg):
-        if kind in _DECIMALS and isinstance(node, exp.Round):
+        if kind in DECIMALS and isinstance(node, exp.Round):
             return cast(call("round_decimal", node.this, places), kind)
         node.set("decimals", call("int32", places))
-    if kind in _DECIMALS:
+    if kind in DECIMALS:
         return cast(node.copy(), kind)
     if is_float_literal(node.this) or kind in {"INT64", "FLOAT64"}:  # -0.5 would be a decimal, which has no -0
         node.set("this", cast(node.this, "FLOAT64"))
@@ -208,7 +201,7 @@ def _keeping(node: exp.Expr) -> exp.Expr:
 
 def _sign(node: exp.Expr) -> exp.Expr:
     kind = kind_of(node.this)
-    return cast(node.copy(), kind) if kind in {"INT64", "FLOAT64"} | _DECIMALS else node
+    return cast(node.copy(), kind) if kind in {"INT64", "FLOAT64"} | DECIMALS else node
 
 
 def _cube_root(node: exp.Expr) -> exp.Expr:
@@ -218,77 +211,6 @@ def _cube_root(node: exp.Expr) -> exp.Expr:
 def _ieee_divide(node: exp.Expr) -> exp.Expr:
     left, right = (cast(side, "FLOAT64") for side in node.expressions)
     return typed(exp.Div(this=left, expression=right, typed=False), "FLOAT64")
-
-
-def _literal(node: exp.Expr) -> exp.Expr:
-    """A literal with a point is FLOAT64 where nothing beside it makes it a NUMERIC; in DuckDB it is a DECIMAL."""
-    if not is_float_literal(node):
-        return _int64(node)
-    whole, parent = node, node.parent
-    while isinstance(parent, exp.Paren | exp.Neg | exp.Alias):
-        whole, parent = parent, parent.parent
-    if isinstance(parent, exp.Array):
-        alone = not {kind_of(each) for each in parent.expressions} & _DECIMALS
-    else:
-        alone = isinstance(parent, _FLOAT_HOLDERS) or _is_float_column(whole, parent) or _is_minus_zero(node, parent)
-    return cast(node.copy(), "FLOAT64") if alone else node
-
-
-def _is_minus_zero(node: exp.Expr, parent: exp.Expr | None) -> bool:
-    """Whether a literal is the zero of -0.0 and no decimal stands beside it: a decimal zero would have no sign."""
-    if (
-        not isinstance(node.parent, exp.Neg)
-        or float(node.name) != 0
-        or isinstance(parent, exp.Cast | exp.Case | exp.Select | exp.Tuple)
-    ):
-        return False
-    if parent is None or isinstance(parent.parent, exp.Case):
-        return False
-    return not {kind_of(each) for each in parent.iter_expressions()} & _DECIMALS
-
-
-def _int64(node: exp.Expr) -> exp.Expr:
-    """An integer literal has 64 bits, its minus included."""
-    if node.is_string or int(node.name) < 2**63:
-        return node
-    if int(node.name) == 2**63 and isinstance(node.parent, exp.Neg):
-        return node  # `_negated` writes it
-    raise StepFailed(f"The integer {node.name} does not fit into INT64; write NUMERIC '{node.name}'.")
-
-
-def _hexadecimal(node: exp.Expr) -> exp.Expr:
-    if node.args.get("is_integer"):
-        return _int64(typed(exp.Literal.number(int(node.name, 16)), "INT64"))
-    return node
-
-
-def _negated(node: exp.Expr) -> exp.Expr:
-    """The least INT64 is written as one literal: a minus before a literal would have 128 bits in DuckDB."""
-    if isinstance(node.this, exp.Literal) and node.this.is_int and int(node.this.name) == 2**63:
-        return cast(exp.Literal.string(f"-{2**63}"), "INT64")
-    return node
-
-
-def _is_float_column(whole: exp.Expr, parent: exp.Expr | None) -> bool:
-    """Whether a value is a column of a SELECT list; those of a UNION are looked at together (`float_literals`)."""
-    if not isinstance(parent, exp.Select) or whole.arg_key != "expressions":
-        return False
-    outer = parent.parent
-    while isinstance(outer, exp.Subquery):
-        outer = outer.parent
-    return not isinstance(outer, exp.SetOperation)
-
-
-def float_literals(values: Sequence[exp.Expr]) -> None:
-    """Let the literals with a point in one column of a UNION be FLOAT64, unless another query gives a NUMERIC there."""
-    if {kind_of(value) for value in values} & _DECIMALS:
-        return
-    for value in values:
-        literal = value
-        while isinstance(literal, exp.Paren | exp.Neg):
-            literal = literal.this
-        if is_float_literal(literal):
-            literal.replace(cast(literal.copy(), "FLOAT64"))
 
 
 def _is(test: str) -> Callable[[exp.Expr], exp.Expr]:
@@ -313,10 +235,7 @@ RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.Trunc: _keeping,
     exp.Sign: _sign,
     exp.Mod: _remainder,
-    exp.Neg: _negated,
-    exp.HexString: _hexadecimal,
     exp.Cbrt: _cube_root,
-    exp.Literal: _literal,
     exp.IsNan: _is("isnan"),
     exp.IsInf: _is("isinf"),
 }

@@ -10,7 +10,8 @@ from sqlglot import exp
 from convergence.adapters.local.duckdb_sql.rules.base import DATA_TYPES, Rule, call, kind_of
 from convergence.adapters.local.duckdb_sql.rules.casts import as_kind
 from convergence.adapters.local.duckdb_sql.rules.dates import MICROS, MOVED, check_part, unit_of
-from convergence.adapters.local.duckdb_sql.rules.numbers import decimal_of, is_float_literal
+from convergence.adapters.local.duckdb_sql.rules.literals import is_float_literal
+from convergence.adapters.local.duckdb_sql.rules.numbers import decimal_of
 from convergence.errors import StepFailed
 
 

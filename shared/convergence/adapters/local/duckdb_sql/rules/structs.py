@@ -16,7 +16,7 @@ from convergence.adapters.local.duckdb_sql.rules.comparisons import may_be_nan
 from convergence.adapters.local.duckdb_sql.rules.fields import names_of, struct_kind, without_names
 from convergence.adapters.local.duckdb_sql.rules.grouping import refuse_ungrouped, refuse_ungrouped_star
 from convergence.adapters.local.duckdb_sql.rules.kinds import meet, refuse_mixture
-from convergence.adapters.local.duckdb_sql.rules.numbers import float_literals
+from convergence.adapters.local.duckdb_sql.rules.literals import float_literals
 from convergence.adapters.local.duckdb_sql.rules.ordering import order_set
 from convergence.errors import StepFailed
 

@@ -1,7 +1,7 @@
 """Where GoogleSQL and DuckDB differ: one rule for each node class, applied from the leaves up.
 
-A rule gets a node whose children are translated already and returns the node that takes its place. What DuckDB
-calls differently only is sqlglot's work.
+A rule gets a node whose children are translated already and returns the node that takes its place. sqlglot
+renames what has only another name in DuckDB.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from convergence.adapters.local.duckdb_sql.rules import (
     dates,
     grouping,
     json,
+    literals,
     math,
     numbers,
     ordering,
@@ -36,8 +37,8 @@ from convergence.adapters.local.duckdb_sql.rules.arguments import check_argument
 from convergence.adapters.local.duckdb_sql.rules.base import Rule
 
 _MODULES: Final = (
-    numbers, aggregates, bits, math, comparisons, ordering, casts, dates, date_values, date_formats, series, text,
-    strings, json, arrays, statements, structs, grouping, windows,
+    numbers, literals, aggregates, bits, math, comparisons, ordering, casts, dates, date_values, date_formats, series,
+    text, strings, json, arrays, statements, structs, grouping, windows,
 )  # fmt: skip
 _RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     kind: rule for module in _MODULES for kind, rule in module.RULES.items()

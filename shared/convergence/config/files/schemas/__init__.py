@@ -1,0 +1,1 @@
+"""Table schemas: BigQuery schema files under `configs/`, read, checked and found by name."""

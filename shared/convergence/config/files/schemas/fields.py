@@ -1,0 +1,120 @@
+"""Fields of a schema file become columns; lineage columns come behind them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from convergence.errors import ConfigError, did_you_mean
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Column
+
+TYPES: Final = frozenset(
+    {
+        "STRING",
+        "BYTES",
+        "INT64",
+        "INTEGER",
+        "FLOAT64",
+        "FLOAT",
+        "NUMERIC",
+        "DECIMAL",
+        "BIGNUMERIC",
+        "BIGDECIMAL",
+        "BOOL",
+        "BOOLEAN",
+        "TIMESTAMP",
+        "DATE",
+        "TIME",
+        "DATETIME",
+        "JSON",
+        "RECORD",
+        "STRUCT",
+        "INTERVAL",
+    }
+)
+MODES: Final = frozenset({"NULLABLE", "REQUIRED", "REPEATED"})
+NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
+_FIELD_KEYS: Final = frozenset(
+    {
+        "name",
+        "type",
+        "mode",
+        "description",
+        "fields",
+        "maxLength",
+        "precision",
+        "scale",
+        "policyTags",
+        "defaultValueExpression",
+        "collation",
+    }
+)
+_LINEAGE: Final = {
+    "x_org_slug": ("STRING", "Org (tenant) that owns the row."),
+    "x_pipeline_id": ("STRING", "Pipeline that wrote the row."),
+    "x_credential_id": ("STRING", "Credential that was used; empty when none was."),
+    "x_pipeline_run_date": ("DATE", "Data date: the slice that a run replaces; tables are partitioned by it."),
+    "x_run_id": ("STRING", "Run that wrote the row."),
+    "x_ingested_at": ("TIMESTAMP", "When the row was written."),
+    "x_ingestion_date": ("DATE", "Date of x_ingested_at in UTC."),
+}
+
+
+def with_lineage(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """Return the columns and behind them the lineage columns that are not among them."""
+    known = {column.name for column in columns}
+    return columns + tuple(
+        Column(name, kind, description=description)
+        for name, (kind, description) in _LINEAGE.items()
+        if name not in known
+    )
+
+
+def columns_of(fields: list[Any], *, where: str, path: str) -> tuple[Column, ...]:
+    """Return the columns of a list of fields; `where` is the file, `path` what is above the fields in it.
+
+    Raises:
+        ConfigError: not a field, an unknown key, type or mode, or a column twice.
+    """
+    columns: list[Column] = []
+    for number, field in enumerate(fields):
+        if not isinstance(field, dict):
+            raise ConfigError("a field is an object with name and type", where=where, path=f"{path}[{number}]")
+        column = _column(field, where=where, path=f"{path}{field.get('name', f'[{number}]')}")
+        if column.name.lower() in {other.name.lower() for other in columns}:
+            raise ConfigError(f"the column {column.name!r} appears twice", where=where, path=path)
+        columns.append(column)
+    return tuple(columns)
+
+
+def _column(field: Mapping[str, Any], *, where: str, path: str) -> Column:
+    check_keys(field, _FIELD_KEYS, where=where, path=path)
+    name, kind, mode = (
+        field.get("name", ""),
+        str(field.get("type", "")).upper(),
+        str(field.get("mode", "NULLABLE")).upper(),
+    )
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ConfigError(f"{name!r} is not a column name: letters, digits and underscores", where=where, path=path)
+    if kind not in TYPES:
+        raise ConfigError(f"{kind!r} is not a column type.{did_you_mean(kind, TYPES)}", where=where, path=path)
+    if mode not in MODES:
+        raise ConfigError(f"{mode!r} is not a mode.{did_you_mean(mode, MODES)}", where=where, path=path)
+    nested = field.get("fields", [])
+    if (kind in {"RECORD", "STRUCT"}) != bool(nested):
+        raise ConfigError("a RECORD has fields, other types do not", where=where, path=path)
+    if name in _LINEAGE and (kind != _LINEAGE[name][0] or mode == "REPEATED"):
+        raise ConfigError(f"the lineage column {name!r} is {_LINEAGE[name][0]}", where=where, path=path)
+    fields = columns_of(nested, where=where, path=f"{path}.")
+    return Column(name, kind, mode, description=str(field.get("description", "")), fields=fields)
+
+
+def check_keys(data: Mapping[str, Any], known: frozenset[str], *, where: str, path: str = "") -> None:
+    """Raise `ConfigError` for a key that is not known, with the most similar one."""
+    for key in data:
+        if key not in known:
+            raise ConfigError(f"unknown key {key!r}.{did_you_mean(key, known)}", where=where, path=path)
+
+
+assert tuple(_LINEAGE) == LINEAGE_COLUMNS, "the port names the lineage columns"
