@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
-import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.domain.billing_periods import PeriodKey
 from convergence.errors import ConvergenceError, PeriodClosed
 from convergence.processors.focus import precedence
 from convergence.processors.focus.precedence import SUPERSEDED
 from convergence.processors.focus.publish import publish
-from convergence.processors.focus.slices import Slice, slice_of
 from tests.unit.processors.focus_charges import CANDIDATES, VISIBLE, asked, charge
-from tests.unit.processors.step_world import CONFIGS, FIRST, ManualClock, WorldContext
+from tests.unit.processors.precedence_claims import RULES, SECOND, Claim, bring, configs, costs, usage_of, world
+from tests.unit.processors.step_world import FIRST, WorldContext
 
-SECOND = FIRST + timedelta(days=1)
-RULES = """
-precedence:
-  - name: claude
-    sources: [{provider: anthropic, services: [Anthropic API]}, {provider: aws, services: [Amazon Bedrock]},
-              {provider: openai, services: [OpenAI API]}]
-  - {name: google, sources: [{provider: vertex}, {provider: gcp}]}
-  - {name: reseller, match: [month], from: 2026-11, to: 2026-11,
-     sources: [{provider: oci, services: [Resold]}, {provider: azure, services: [Resold]}]}
-"""
-# Provider, service, account, day, cost: every source reports some of what others do, and something of its own.
-Claim = tuple[str, str, str, date, int]
 CLAIMS: dict[str, list[Claim]] = {
     "anthropic": [("anthropic", "Anthropic API", "a", FIRST, 1), ("anthropic", "Other", "a", SECOND, 2)],
     "aws": [
@@ -48,64 +32,6 @@ CLAIMS: dict[str, list[Claim]] = {
     "openai": [("openai", "OpenAI API", "a", FIRST, 128), ("openai", "OpenAI API", "a", SECOND, 256)],
 }
 RANKS = {("anthropic", "Anthropic API"): 0, ("aws", "Amazon Bedrock"): 1, ("openai", "OpenAI API"): 2}
-
-
-def world(work: Callable[[WorldContext], Awaitable[Any]], folder: Path) -> None:
-    """Run with the shipped registry and the rules above; Bedrock and what is resold are services of it."""
-
-    async def main() -> None:
-        clock = ManualClock()
-        warehouse = DuckDbWarehouse(None, clock=clock)
-        try:
-            await work(WorldContext(None, warehouse, clock, configs_dir=configs(folder, RULES)))
-        finally:
-            warehouse.close()
-
-    asyncio.run(main())
-
-
-def configs(folder: Path, rules: str) -> Path:
-    (folder / "system").mkdir(exist_ok=True)
-    registry = (CONFIGS / "system/providers.yml").read_text()
-    registry = registry.replace("\n  oci:\n", "\n  oci:\n    services: [Resold]\n")
-    registry = registry.replace("services: [Azure OpenAI, ", "services: [Resold, Azure OpenAI, ", 1)
-    (folder / "system/providers.yml").write_text(registry)
-    (folder / "system/precedence.yml").write_text(rules)
-    for file in (CONFIGS / "focus/schemas").iterdir():
-        (folder / "focus/schemas").mkdir(parents=True, exist_ok=True)
-        if not (folder / "focus/schemas" / file.name).exists():
-            shutil.copy(file, folder / "focus/schemas" / file.name)
-    return folder
-
-
-async def bring(context: WorldContext, source: str, claims: Sequence[Claim]) -> int:
-    """Publish what a source has now."""
-    context.pipeline_id, context.run_id = f"acme-{source}", f"{context.run_id}x"
-    stage = context.warehouse.stage(CANDIDATES)
-    rows = [
-        charge(
-            number,
-            x_Provider=provider,
-            ServiceName=service,
-            BillingAccountId=account,
-            x_ChargeId=f"{source}-{number}",
-            BilledCost=Decimal(cost),
-            ChargePeriodStart=f"{day}T00:00:00Z",
-        )
-        for number, (provider, service, account, day, cost) in enumerate(claims)
-    ]
-    await stage.write(0, rows)
-    days = [FIRST + timedelta(days=number) for number in range(10)]
-    await context.warehouse.load(stage, dates=days, date_field="ChargePeriodStart")
-    return (await publish(context, CANDIDATES, VISIBLE, await usage_of(context, source))).rows
-
-
-async def usage_of(context: WorldContext, provider: str) -> Slice:
-    return await slice_of(context, CANDIDATES, VISIBLE, kind="usage", provider=provider)
-
-
-async def costs(context: WorldContext, table: str) -> list[int]:
-    return [int(row["BilledCost"]) for row in await asked(context, f"SELECT BilledCost FROM {table} ORDER BY 1")]
 
 
 def expected(present: dict[str, list[Claim]]) -> tuple[list[int], list[int]]:
@@ -317,92 +243,3 @@ def test_a_charge_of_a_closed_period_does_not_come_back_from_another_sources_run
         assert await costs(context, VISIBLE) == [4, 8, 16, 32, 64]
 
     world(work, tmp_path)
-
-
-ENTERPRISE = "/providers/Microsoft.Billing/billingAccounts/B-1"
-SHIPPED: dict[str, dict[str, list[Claim]]] = {
-    "azure_openai": {  # the pipeline reads one resource of two, and a second day that is not in the bill yet
-        "azure": [("azure", "Azure OpenAI", ENTERPRISE, FIRST, 30), ("azure", "Storage", ENTERPRISE, FIRST, 2)],
-        "azure_openai": [
-            ("azure_openai", "Azure OpenAI", "b-1", FIRST, 10),
-            ("azure_openai", "Azure OpenAI", "b-1", SECOND, 5),
-            ("azure_openai", "Azure OpenAI", "b-2", FIRST, 7),
-        ],
-    },
-    "bedrock": {  # a gateway's file has the list price of what AWS bills, and what another account pays for
-        "aws": [("aws", "Amazon Bedrock", "1", FIRST, 30), ("aws", "Amazon S3", "1", FIRST, 2)],
-        "focus": [
-            ("focus", "Amazon Bedrock", "1", FIRST, 10),
-            ("focus", "Amazon Bedrock", "1", SECOND, 5),
-            ("focus", "Amazon Bedrock", "2", FIRST, 7),
-        ],
-    },
-    "bedrock: editions": {  # what AWS calls models of others
-        "aws": [
-            ("aws", "Claude 3.5 Sonnet (Amazon Bedrock Edition)", "1", FIRST, 30),
-            ("aws", "Claude", "1", FIRST, 2),
-        ],
-        "focus": [
-            ("focus", "Amazon Bedrock", "1", FIRST, 10),
-            ("focus", "Claude 3 (Amazon Bedrock Edition)", "1", SECOND, 5),
-            ("focus", "Amazon Bedrock", "2", FIRST, 7),
-        ],
-    },
-    "azure_openai: cognitive": {
-        "azure": [("azure", "Cognitive Services", "b-1", FIRST, 30), ("azure", "Storage", "b-1", FIRST, 2)],
-        "azure_openai": [
-            ("azure_openai", "Azure OpenAI", "b-1", FIRST, 10),
-            ("azure_openai", "Azure OpenAI", "b-1", SECOND, 5),
-            ("azure_openai", "Azure OpenAI", "b-2", FIRST, 7),
-        ],
-    },
-    "bedrock_commitments": {  # a bill that has the purchase counts for the whole month
-        "aws": [("aws", "Claude 3.5 Sonnet (Amazon Bedrock Edition)", "1", SECOND, 30), ("aws", "S3", "1", FIRST, 2)],
-        "commitment": [
-            ("commitment", "Amazon Bedrock", "1", FIRST, 10),
-            ("commitment", "Amazon Bedrock", "2", SECOND, 5),
-            ("commitment", "Amazon Bedrock", "2", FIRST, 7),
-        ],
-    },
-    "azure_commitments_in_files": {
-        "focus": [("focus", "Cognitive Services", "1", SECOND, 30), ("focus", "Storage", "1", FIRST, 2)],
-        "commitment": [
-            ("commitment", "Azure OpenAI", "1", FIRST, 10),
-            ("commitment", "Azure OpenAI", "2", SECOND, 5),
-            ("commitment", "Azure OpenAI", "2", FIRST, 7),
-        ],
-    },
-    "google_ai": {
-        "gcp": [("gcp", "Vertex AI", "g", FIRST, 30), ("gcp", "Compute Engine", "g", FIRST, 2)],
-        "vertex": [
-            ("vertex", "Vertex AI", "g", FIRST, 10),
-            ("vertex", "Vertex AI", "g", SECOND, 5),
-            ("vertex", "Vertex AI", "h", FIRST, 7),
-        ],
-    },
-}
-
-
-@pytest.mark.parametrize("rule", SHIPPED)
-@pytest.mark.parametrize("reverse", [False, True])
-def test_the_shipped_rules_count_what_the_bill_has_once(rule: str, reverse: bool) -> None:
-    async def main() -> None:
-        clock = ManualClock()
-        warehouse = DuckDbWarehouse(None, clock=clock)
-        try:
-            context = WorldContext(None, warehouse, clock)
-            sources = sorted(SHIPPED[rule].items(), reverse=reverse)
-            for source, claims in sources:
-                await bring(context, source, claims)
-            assert (await costs(context, VISIBLE), await costs(context, SUPERSEDED)) == ([2, 5, 7, 30], [10])
-            (reason,) = await asked(context, f"SELECT x_SupersededReason AS reason FROM {SUPERSEDED}")
-            bill = min(
-                SHIPPED[rule], key=["azure", "aws", "gcp", "focus", "azure_openai", "vertex", "commitment"].index
-            )
-            assert reason["reason"] == f"rule {rule.split(':', maxsplit=1)[0]}: charges of {bill} count"
-            await bring(context, bill, [])
-            assert (await costs(context, VISIBLE), await costs(context, SUPERSEDED)) == ([5, 7, 10], [])
-        finally:
-            warehouse.close()
-
-    asyncio.run(main())

@@ -1,0 +1,1 @@
+"""`convergence demo --all`: every shipped pipeline, in a process of its own."""
