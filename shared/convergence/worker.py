@@ -114,7 +114,7 @@ class LocalWorker:
                     waiting.over = run.terminal
                     await waiting.moved.wait()
                     if waiting.trouble is not None:
-                        raise Transient(f"{waiting.trouble}. The run is kept, and goes on once that is repaired")
+                        raise Transient(f"{waiting.trouble}. The run is kept, and continues once that is fixed")
         except TimeoutError:
             return await self._run(org, run_id)
         finally:

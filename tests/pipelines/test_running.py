@@ -1,4 +1,4 @@
-"""Files as teams have them validate as they stand, run embedded, and mean the same in today's words."""
+"""Files as teams have them validate as they stand, run embedded, and mean the same in the current form."""
 
 from __future__ import annotations
 

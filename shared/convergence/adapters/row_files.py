@@ -114,14 +114,14 @@ def feed(file: RowFile, table: TableSchema, names: Sequence[str]) -> Fed:
     sources: dict[str, int] = {}
     taken: set[int] = set()
     for column in _fed_columns(file, table):
-        wanted = file.columns.get(column.name, (column.name,))
-        place = next((places[name] for name in wanted if name in places), None)
+        candidates = file.columns.get(column.name, (column.name,))
+        place = next((places[name] for name in candidates if name in places), None)
         if place is not None:
             sources[column.name] = place
             taken.add(place)
         elif column.mode == "REQUIRED" or column.name not in file.optional:
-            words = " or ".join(map(repr, wanted))
-            raise SchemaMismatch(f"{file.name}: there is no column {words}.{did_you_mean(wanted[0], names)}")
+            words = " or ".join(map(repr, candidates))
+            raise SchemaMismatch(f"{file.name}: there is no column {words}.{did_you_mean(candidates[0], names)}")
     rest = tuple(place for place, name in enumerate(names) if place not in taken and not is_pointer(file, name))
     if rest and not file.rest and not file.drop_rest and not file.whole:
         unknown = names[rest[0]]
@@ -174,14 +174,14 @@ def refuse(file: RowFile, bad: Sequence[BadRow], rows: int) -> None:
 
 def lines_of(file: RowFile, rows: Sequence[int]) -> dict[int, int]:
     """Return the line in which each of these records (from 1, in order) begins; the header is line 1."""
-    wanted, found = set(rows), dict[int, int]()
+    candidates, found = set(rows), dict[int, int]()
     if file.format is FileFormat.PARQUET:
         return found
     records = _json_lines(file) if file.format is FileFormat.NDJSON else (line for line, _ in csv_records(file))
     for record, line in enumerate(records, 1):
-        if record in wanted:
+        if record in candidates:
             found[record] = line
-            if len(found) == len(wanted):
+            if len(found) == len(candidates):
                 break
     return found
 

@@ -36,7 +36,9 @@ class PeriodKey:
         if self.month.day != 1:
             raise InvalidInput(f"a billing period begins on the first day of a month, not on {self.month}")
         if not YEARS[0] <= self.month.year <= YEARS[1]:
-            raise InvalidInput(f"a billing period is of the years {YEARS[0]} to {YEARS[1]}, not of {self.month}")
+            raise InvalidInput(
+                f"the month of a billing period must be in the years {YEARS[0]} to {YEARS[1]}, not {self.month}"
+            )
 
     @property
     def id(self) -> str:
@@ -113,7 +115,7 @@ def month_of(text: str) -> date:
     except ValueError:
         raise InvalidInput(f"{text[:50]!r} is not a month such as 2026-11") from None
     if not YEARS[0] <= month.year <= YEARS[1]:
-        raise InvalidInput(f"{text[:50]!r}: months are of the years {YEARS[0]} to {YEARS[1]}")
+        raise InvalidInput(f"{text[:50]!r}: months must be in the years {YEARS[0]} to {YEARS[1]}")
     return month
 
 

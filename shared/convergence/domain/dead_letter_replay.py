@@ -100,7 +100,7 @@ class DeadLetterReplay:
         """What orgs without room wait for, as one text; empty when it is over or all have room."""
         if self.status is not ReplayStatus.RUNNING:
             return ""
-        named = [f"{org}: {why}" for org, why in sorted(self.full.items())[:_NAMED_MAX]]
+        named = [f"{org}: {reason}" for org, reason in sorted(self.full.items())[:_NAMED_MAX]]
         more = len(self.full) - len(named)
         return " ".join([*named, f"{more:,} more orgs have no room either."] if more else named)
 

@@ -100,7 +100,9 @@ class Hierarchy:
         found = [node for node in self.nodes if node.answers(label, value)]
         if len(found) > 1:
             both = ", ".join(node.node_id for node in found[:3])
-            raise InvalidInput(f"{label}={value} means {len(found)} nodes: {both}. Give each a value of its own.")
+            raise InvalidInput(
+                f"{label}={value} matches {len(found)} nodes: {both}. Give each node a value of its own."
+            )
         if found:
             return found[0]
         labels = {*self.levels, *(label for node in self.nodes for label in node.labels)}

@@ -56,7 +56,7 @@ async def chain(services: Services, ended: Run, plan: Plan) -> Started:
     return Started(runs, writes)
 
 
-async def missed_run(services: Services, ended: Run, plan: Plan, letter: DeadLetter) -> tuple[Run, list[Write]]:
+async def missed_run(services: Services, ended: Run, plan: Plan, dead_letter: DeadLetter) -> tuple[Run, list[Write]]:
     """Return the run that could not be made when `ended` did, by its dead letter, and the writes that create it now.
 
     Raises:
@@ -64,7 +64,7 @@ async def missed_run(services: Services, ended: Run, plan: Plan, letter: DeadLet
         InvalidInput: its credential or its place in the chain does not allow it.
         ConfigErrors: the pipeline's file is broken.
     """
-    name = letter.step_id.removeprefix(CHAINED)
+    name = dead_letter.step_id.removeprefix(CHAINED)
     outcome, _, number = name.rpartition(".")
     run = _next_run(services, ended, name, plan.then[outcome][int(number)])
     await ensure_queue(services, ended.org)

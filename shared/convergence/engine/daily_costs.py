@@ -162,12 +162,12 @@ async def _store(services: Services, org: str, days: Sequence[date]) -> None:
     found = await _ask(services, org, _SUMS, days[0], days[-1], _STORED_MAX)
     if len(found) >= _STORED_MAX:
         raise InvalidInput(f"{days[0]} to {days[-1]} have {_STORED_MAX:,} groups of charges or more")
-    wanted = frozenset(days)
+    selected = frozenset(days)
     dataset, schema, job = dataset_of(services, org), services.schemas.get(TABLE), services.ids.new("daily")
     now = services.clock.now()
     lineage = Lineage(org_slug=org, pipeline_id=_PIPELINE, credential_id="", run_id=job, ingested_at=now)
     stage = services.warehouse.stage(dataset, schema, job)
-    await stage.write(0, [row for row in found if row["day"] in wanted])
+    await stage.write(0, [row for row in found if row["day"] in selected])
     load = Load(job_id=job, dataset=dataset, table=schema, lineage=lineage, dates=tuple(days), date_field="day")
     await services.warehouse.load(load, stage)
 

@@ -21,7 +21,7 @@ from convergence.ports.documents import Create
 
 _KEPT_BYTES_MAX: Final = 262_144
 _LEFT_TO_THE_TICK: Final = frozenset({"engine", QUEUE_KIND, WEBHOOK_KIND})  # it does what a lost hint was about
-_WHY_MAX: Final = 2_000  # characters: a reason may repeat what the sender wrote, megabytes of it
+_REASON_MAX: Final = 2_000  # characters: a reason may repeat what the sender wrote, megabytes of it
 
 
 async def announce(services: Services, dead_letter: Create) -> None:
@@ -75,7 +75,7 @@ async def keep_unreadable(
     dead_letter = {
         "org": delivery.message.attributes.get("org", ""),
         "topic": delivery.topic,
-        "error": {"code": code, "message": reason if len(reason) <= _WHY_MAX else reason[:_WHY_MAX] + " …"},
+        "error": {"code": code, "message": reason if len(reason) <= _REASON_MAX else reason[:_REASON_MAX] + " …"},
         "data": base64.b64encode(data[:_KEPT_BYTES_MAX]).decode(),
         "data_bytes": len(data),
         "attributes": dict(delivery.message.attributes),

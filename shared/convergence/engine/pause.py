@@ -54,7 +54,9 @@ async def resume_pipeline(services: Services, slug: str, pipeline: str) -> Org:
         raise InvalidInput(f"{path[:200]} is not paused for {slug}")
 
     def resumed(org: Org) -> Org:
-        return replace(org, paused_pipelines={name: why for name, why in org.paused_pipelines.items() if name != path})
+        return replace(
+            org, paused_pipelines={name: reason for name, reason in org.paused_pipelines.items() if name != path}
+        )
 
     org = await _change(services, slug, resumed, _usage_writes(slug, path, None))
     for _ in range(_RELEASES_MAX):

@@ -60,8 +60,8 @@ def answer(request: Request) -> Response:
         return _error(400, "Invalid group_by")
     last = date(2026, 11, 20)
     asked = query.one("date")
-    wanted = [date.fromisoformat(asked)] if asked else [last - timedelta(days=back) for back in range(30)]
-    found = [row for day in wanted for row in rows(day, by_workspace=group == "workspace")]
+    reported = [date.fromisoformat(asked)] if asked else [last - timedelta(days=back) for back in range(30)]
+    found = [row for day in reported for row in rows(day, by_workspace=group == "workspace")]
     return Response(200, orjson.dumps({"data": found}, default=float))
 
 

@@ -174,7 +174,7 @@ class ApiKeyStore:
             cursor = page.cursor
 
     async def rotate(self, org: str, key_id: str, *, overlap: timedelta) -> tuple[str, ApiKey]:
-        """Return a new key like the old one, which stays good for `overlap`. Raises `NotFound`, `InvalidInput`."""
+        """Return a new key like the old one, which stays valid for `overlap`. Raises `NotFound`, `InvalidInput`."""
         old = await self._get(org, key_id)
         now = self._clock.now()
         if not old.live(now):

@@ -214,7 +214,7 @@ class Night:
         await self.clock.sleep(self.scenario.outage[1] + REPLAY_AFTER_S)
         wanted = Filter(state=DeadLetterState.OPEN)
         await create_replay(
-            self._services(None), ReplaysRequest(wanted=wanted, per_minute=REPLAYS_PER_MINUTE, operator=True)
+            self._services(None), ReplaysRequest(criteria=wanted, per_minute=REPLAYS_PER_MINUTE, operator=True)
         )
 
     async def _lost_zone(self) -> None:

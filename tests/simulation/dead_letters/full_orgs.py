@@ -60,7 +60,7 @@ class FullOrgsWorld:
         runs = await self._outage()
         full = self._random.sample(ORGS[1:], self._random.choice([1, 2]))
         await engine.documents.commit([Patch(usage_path(org), {ELSEWHERE: FOR_LONG}) for org in full])
-        asked = replays.ReplaysRequest(wanted=Filter(before=engine.clock.now()), per_minute=600, failures_max=100)
+        asked = replays.ReplaysRequest(criteria=Filter(before=engine.clock.now()), per_minute=600, failures_max=100)
         made = await replays.create(services, asked)
         engine.documents.commit = self._hostile  # type: ignore[method-assign]  # of this one engine
         feeders = [asyncio.ensure_future(self._again(made.replay_id)) for _ in range(FEEDERS)]

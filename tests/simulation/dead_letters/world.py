@@ -63,7 +63,7 @@ class DeadLetterWorld:
         self._epochs = {run.path: run.epoch for run in runs}
         await engine.clock.sleep(1)
         asked = Filter(org="acme", before=engine.clock.now())
-        made = await create(services, ReplaysRequest(wanted=asked, per_minute=600, failures_max=100))
+        made = await create(services, ReplaysRequest(criteria=asked, per_minute=600, failures_max=100))
         self._fails = self._random.choice([0.2, 0.8])
         engine.documents.commit = self._hostile  # type: ignore[method-assign]
         users = [self._begin(self._users, self._replay(run.run_id)) for run in runs]

@@ -220,7 +220,7 @@ def test_requests_of_replays_are_found(engine: FirestoreEngine) -> None:
     async def scenario() -> None:
         await engine.run()
         wanted = Filter(org="acme", state=DeadLetterState.OPEN)
-        made = await create_replay(engine.services, ReplaysRequest(wanted=wanted))
+        made = await create_replay(engine.services, ReplaysRequest(criteria=wanted))
         assert [each.replay_id for each in await replays_of(engine.services, "acme")] == [made.replay_id]
         assert [each.replay_id for each in await running_replays(engine.services)] == [made.replay_id]
         assert await feed_replays_due(engine.services) == 1

@@ -1,4 +1,4 @@
-"""Older files in today's words: the same pipeline, with its comments."""
+"""Older files in the current form: the same pipeline, with its comments."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_current_form_of_every_file_means_the_same(root: Path, name: str) ->
     again = parse_pipeline(migrated, name)
     assert again.pipeline == loaded.pipeline
     assert sorted(each.text for each in comments_of(migrated)) == sorted(each.text for each in comments_of(written))
-    assert migrated_text(again, migrated) == migrated, "a file in today's words stays as it is"
+    assert migrated_text(again, migrated) == migrated, "a file in the current form stays as it is"
 
 
 OLDER = """\

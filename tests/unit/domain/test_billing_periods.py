@@ -49,7 +49,7 @@ def test_the_first_and_the_last_year_are_taken(month: date) -> None:
 @pytest.mark.parametrize(
     ("month", "message"),
     [
-        (date(1969, 12, 1), "years 1970 to 2999, not of 1969-12-01"),
+        (date(1969, 12, 1), "years 1970 to 2999, not 1969-12-01"),
         (date(3000, 1, 1), "years 1970 to 2999, not of 3000-01-01"),
         (date(2026, 10, 2), "first day of a month, not on 2026-10-02"),
     ],
@@ -62,8 +62,8 @@ def test_a_period_is_of_a_month_of_those_years(month: date, message: str) -> Non
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1969-12", "'1969-12': months are of the years 1970 to 2999"),
-        ("3000-01", "'3000-01': months are of the years 1970 to 2999"),
+        ("1969-12", "'1969-12': months must be in the years 1970 to 2999"),
+        ("3000-01", "'3000-01': months must be in the years 1970 to 2999"),
         ("2026-13", "'2026-13' is not a month such as"),
         ("x" * 80, f"'{'x' * 50}' is not a month such as"),
     ],

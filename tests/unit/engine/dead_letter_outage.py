@@ -68,7 +68,7 @@ async def to_its_end(engine: Engine, replay: DeadLetterReplay, *, rounds: int = 
 
 def request(**wanted: Any) -> ReplaysRequest:
     more = {name: wanted.pop(name) for name in ("parameters", "per_minute", "failures_max") if name in wanted}
-    return ReplaysRequest(wanted=Filter(**({"org": "acme", "state": DeadLetterState.OPEN} | wanted)), **more)
+    return ReplaysRequest(criteria=Filter(**({"org": "acme", "state": DeadLetterState.OPEN} | wanted)), **more)
 
 
 async def epoch(engine: Engine, run: Run) -> int:

@@ -61,7 +61,7 @@ def a_replay(acme: Cli, tmp_path: Path) -> str:
         acme("run", "acme", "shop/load")
     name, _, value = GOOD_FILE.partition("=")
     request = replays.ReplaysRequest(
-        wanted=Filter(org="acme", pipeline="shop/load"), parameters={name: value}, per_minute=600
+        criteria=Filter(org="acme", pipeline="shop/load"), parameters={name: value}, per_minute=600
     )
     made = left(tmp_path, lambda services: replays.create(services, request))
     return str(made.replay_id)

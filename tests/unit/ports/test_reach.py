@@ -49,7 +49,7 @@ REQUEST = httpx.Request("GET", "https://api.shop.example/v1?key=secret")
     [
         (httpx.ConnectTimeout("x", request=REQUEST), "api.shop.example:443 does not accept the connection in time"),
         (httpx.ReadTimeout("x", request=REQUEST), "api.shop.example:443 does not answer in time"),
-        (httpx.RemoteProtocolError("x", request=REQUEST), "api.shop.example:443 breaks the connection off"),
+        (httpx.RemoteProtocolError("x", request=REQUEST), "api.shop.example:443 closes the connection"),
         (
             caused(httpx.ConnectError("x", request=REQUEST), socket.gaierror(-2, "x")),
             "api.shop.example:443 has a name that no name server knows",

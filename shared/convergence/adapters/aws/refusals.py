@@ -25,14 +25,14 @@ _BUSY: Final = frozenset(
 def call_error(error: ClientError, shown: str) -> ConvergenceError:
     """Return the product's error for AWS's, with what to do; the request and its signature are left out."""
     detail = error.response.get("Error", {})
-    code, said = str(detail.get("Code", "")), str(detail.get("Message", ""))
+    code, message = str(detail.get("Code", "")), str(detail.get("Message", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if error.operation_name == "AssumeRole" and status < 500 and code not in _BUSY:
         return CredentialRejected(
             f"AWS does not let this installation assume the role ({code}): check its ARN, and the external id in its"
             " trust policy"
         )
-    if _skewed(code, said):
+    if _skewed(code, message):
         return StepFailed(f"AWS ({shown}) takes the signature for too old: the clock of this machine is wrong")
     if status >= 500 or status == 429 or code in _BUSY:
         return Transient(f"AWS ({shown}) is busy ({code})")
@@ -41,11 +41,11 @@ def call_error(error: ClientError, shown: str) -> ConvergenceError:
             f"AWS ({shown}) refuses the credential ({code}): its policy must allow the action, and a role or key may"
             " have expired"
         )
-    return StepFailed(f"AWS ({shown}) refuses the request ({code}): {said[:300]}")
+    return StepFailed(f"AWS ({shown}) refuses the request ({code}): {message[:300]}")
 
 
-def _skewed(code: str, said: str) -> bool:
+def _skewed(code: str, message: str) -> bool:
     """Of the services with JSON answers, a wrong clock is one of the reasons of InvalidSignatureException."""
     return code == "RequestTimeTooSkewed" or (
-        code == "InvalidSignatureException" and ("Signature expired" in said or "not yet current" in said)
+        code == "InvalidSignatureException" and ("Signature expired" in message or "not yet current" in message)
     )

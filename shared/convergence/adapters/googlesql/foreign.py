@@ -68,8 +68,8 @@ def _touch(number: Token, token: Token) -> bool:
     return token.token_type == TokenType.VAR and token.start == number.end + 1
 
 
-def _refuse(token: Token, said: str) -> None:
-    raise StepFailed(f"line {token.line}, column {token.col}: {said}.")
+def _refuse(token: Token, message: str) -> None:
+    raise StepFailed(f"line {token.line}, column {token.col}: {message}.")
 
 
 def refuse_foreign_forms(tree: exp.Expr) -> None:

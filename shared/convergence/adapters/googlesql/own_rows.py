@@ -20,7 +20,7 @@ from convergence.errors import Denied, StepFailed
 from convergence.ports.warehouse import CENTRAL_TABLES, OWN_LOGS, SHARED_DATASET, WRITTEN_LOGS, Scope
 
 OWNER: Final = "x_org_slug"
-_WHY_NOT: Final = {
+_REASONS: Final = {
     "org_audit_logs": "an audit log that the audited could change would prove nothing. Keep your own notes in"
     " org_meta_step_logs."
 }
@@ -59,7 +59,7 @@ def use_written_log(tree: exp.Expr, table: exp.Table, scope: Scope, project: str
     """
     path = f"{SHARED_DATASET}.{table.name}"
     if table.name not in WRITTEN_LOGS:
-        raise Denied(f"{path} cannot be written by a run: {_WHY_NOT.get(table.name, _MIRROR)}")
+        raise Denied(f"{path} cannot be written by a run: {_REASONS.get(table.name, _MIRROR)}")
     if not isinstance(tree, exp.Insert | exp.Update | exp.Delete | exp.Merge):
         raise Denied(f"{path} is a log: a run can only INSERT, UPDATE, DELETE and MERGE rows of its own there.")
     name, written = table.name, WRITTEN_LOGS[table.name]

@@ -198,6 +198,6 @@ def _where(error: SqlglotError) -> str:
     if not details:
         return f"syntax error: {described(str(error))}."
     first = details[0]
-    token, said = first["highlight"], described(first["description"])
+    token, message = first["highlight"], described(first["description"])
     place = f"line {first['line']}, column {first['col']}"
-    return f"{place}: syntax error at {token!r}: {said}.{hint(first['start_context'], token)}"
+    return f"{place}: syntax error at {token!r}: {message}.{hint(first['start_context'], token)}"

@@ -117,16 +117,16 @@ async def _check(answer: httpx.Response, shown: str) -> None:
             code = str(orjson.loads(await answer.aread()).get("code", ""))[:60]
         except (orjson.JSONDecodeError, AttributeError):
             code = ""
-    said = f"{status} {code}".strip()
+    reported = f"{status} {code}".strip()
     if status == 401 and "clock" in code.lower():
         raise StepFailed(f"{shown}: OCI takes the signature for too old: the clock of this machine is wrong")
     if status in {401, 403}:
-        raise CredentialRejected(f"{shown}: OCI refuses the credential ({said}); {_ADVICE}")
+        raise CredentialRejected(f"{shown}: OCI refuses the credential ({reported}); {_ADVICE}")
     if status == 404:  # OCI says so, too, to those who may not look
-        raise StepFailed(f"{shown} is not there, or the credential may not read it ({said}); {_ADVICE}")
+        raise StepFailed(f"{shown} is not there, or the credential may not read it ({reported}); {_ADVICE}")
     if status >= 500 or status in {409, 429}:
-        raise Transient(f"{shown}: OCI is busy ({said})")
-    raise StepFailed(f"{shown}: OCI refuses the request ({said})")
+        raise Transient(f"{shown}: OCI is busy ({reported})")
+    raise StepFailed(f"{shown}: OCI refuses the request ({reported})")
 
 
 def _page(data: bytes, shown: str) -> Mapping[str, Any]:

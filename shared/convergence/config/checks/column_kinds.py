@@ -23,18 +23,18 @@ def misfit_of(given: BoundColumn, column: Column) -> str | None:
     """Say why no value of a result's column can go into a table's column; None where one could."""
     if not given.type:
         return None
-    wanted = type_name(column)
+    expected = type_name(column)
     if given.text is not None and column.mode != "REPEATED":
         try:
             convert(column, given.text)
         except ValueError:
-            return f"the text {given.text[:40]!r} cannot go into the column {column.name!r} of type {wanted}"
+            return f"the text {given.text[:40]!r} cannot go into the column {column.name!r} of type {expected}"
     kind = given.type.partition("<")[0]
     if column.mode == "REPEATED":
         fits = kind in {"ARRAY", *_ANY}
-        wanted = f"ARRAY<{wanted}>"
+        expected = f"ARRAY<{expected}>"
     else:
-        fits = kind in _ANY or wanted not in _TAKES or kind in _TAKES[wanted]
+        fits = kind in _ANY or expected not in _TAKES or kind in _TAKES[expected]
     if fits:
         return None
-    return f"a value of type {given.type} cannot go into the column {column.name!r} of type {wanted}: CAST it"
+    return f"a value of type {given.type} cannot go into the column {column.name!r} of type {expected}: CAST it"

@@ -98,7 +98,7 @@ def _near_table(loaded: LoadedPipeline, index: int, step: Step, schemas: SchemaS
     if near and table not in schemas.paths:
         message = (
             f"no schema file describes {table!r}, so each record lands in it as one JSON value.{near} "
-            "Otherwise say what is meant: `schema: {mode: raw}` or `{mode: infer}`"
+            "Write `schema: {mode: raw}` or `{mode: infer}` to choose how"
         )
         yield loaded.positions.problem(("steps", index, "destination", "table"), message)
 

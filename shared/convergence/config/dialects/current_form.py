@@ -1,4 +1,4 @@
-"""A pipeline in today's words, as YAML: what older and wider forms mean, and what `migrate-config` writes.
+"""A pipeline in the current form, as YAML: what older and wider forms mean, and what `migrate-config` writes.
 
 Reading the text again gives the same pipeline. Keys at their default are left out; anchors and merged keys are written
 out.
@@ -22,7 +22,7 @@ _WIDTH: Final = 110
 
 
 def current_text(loaded: LoadedPipeline) -> str:
-    """Return the pipeline as YAML in today's words, without comments."""
+    """Return the pipeline as YAML in the current form, without comments."""
     return yaml.dump(_plain(loaded.pipeline), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH)
 
 
@@ -33,7 +33,7 @@ def migrated_text(loaded: LoadedPipeline, written: str) -> str:
     """
     text = current_text(loaded)
     again = parse_pipeline(text, loaded.path, file=loaded.file)
-    assert again.pipeline == loaded.pipeline, "today's words say the same"
+    assert again.pipeline == loaded.pipeline, "the current form means the same"
     lines: list[str] = text.splitlines()
     found = comments_of(written)
     head = [comment.text for comment in found if comment.heads_file]

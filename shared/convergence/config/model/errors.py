@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from convergence.config.yaml.positions import KeyPath, Positions
 from convergence.errors import FINDINGS_MAX, ConfigError, did_you_mean
 
-_WANTED: Final[Mapping[str, str]] = {
+_EXPECTED: Final[Mapping[str, str]] = {
     "string_type": "text",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -91,8 +91,8 @@ def sentence(detail: ErrorDetails, path: KeyPath) -> str:
     """Return what is wrong with the value at `path`."""
     kind, context, given = detail["type"], detail.get("ctx", {}), detail["input"]
     key = str(next((part for part in reversed(path) if isinstance(part, str)), "this"))
-    if kind in _WANTED:
-        return f"{key} is {_WANTED[kind]}, not {_shown(given)}"
+    if kind in _EXPECTED:
+        return f"{key} is {_EXPECTED[kind]}, not {_shown(given)}"
     match kind:
         case "missing":
             return f"{key} is missing"

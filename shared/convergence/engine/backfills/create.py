@@ -142,7 +142,7 @@ def _check(request: BackfillRequest) -> None:
     if request.start > request.end:
         raise InvalidInput(f"the first day {request.start} is after the last day {request.end}")
     if request.start.year not in _YEARS or request.end.year not in _YEARS:
-        raise InvalidInput(f"days of a backfill are of the years {_YEARS[0]} to {_YEARS[-1]}")
+        raise InvalidInput(f"days of a backfill must be in the years {_YEARS[0]} to {_YEARS[-1]}")
     slices = slices_of(request.start, request.end, request.step)
     if sum(1 for _ in islice(slices, SLICES_MAX + 1)) > SLICES_MAX:
         raise InvalidInput(

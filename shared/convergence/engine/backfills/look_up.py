@@ -143,15 +143,15 @@ def _same(asked: Asked, run: Run, given: Mapping[str, Any]) -> bool:
     dates = {name: given[name] for name in ("start_date", "end_date")}
     try:
         own = {**asked.parameters, **dates}
-        wanted = resolve_parameters(loaded, own, fire_time=run.dated, zone=run.timezone or None)
+        resolved = resolve_parameters(loaded, own, fire_time=run.dated, zone=run.timezone or None)
     except ConvergenceError:
         return False
     known = {*specs, *loaded.pipeline.variables, *loaded.prepared.names}
     secret = {name for name, spec in specs.items() if spec.type == "secret"}
     ignored = _NOT_COMPARED | secret | {loaded.pipeline.execution.force_param}
-    for name in {*wanted, *(known & given.keys())} - ignored:
-        default = specs[name].default if name in specs and name in asked.parameters else wanted.get(name)
-        if given.get(name, default) != wanted.get(name):
+    for name in {*resolved, *(known & given.keys())} - ignored:
+        default = specs[name].default if name in specs and name in asked.parameters else resolved.get(name)
+        if given.get(name, default) != resolved.get(name):
             return False
     return True
 

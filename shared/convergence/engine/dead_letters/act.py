@@ -46,33 +46,33 @@ async def replay_dead_letter(
         InvalidInput: it was replayed or discarded already, it is a message, or what `replay` raises.
         Conflict: another caller replays it, too.
     """
-    letter = await require_dead_letter(services, org, letter_id)
-    check_open(letter)
-    if not letter.run_id:
-        raise InvalidInput(f"dead letter {letter_id} is a message, not a run; send it again with: {_send(letter)}")
-    if letter.chained:
+    dead_letter = await require_dead_letter(services, org, letter_id)
+    check_open(dead_letter)
+    if not dead_letter.run_id:
+        raise InvalidInput(f"dead letter {letter_id} is a message, not a run; send it again with: {_send(dead_letter)}")
+    if dead_letter.chained:
         if parameters or latest or applied:
             raise InvalidInput(f"dead letter {letter_id} starts what `then` names, with the parameters written there")
-        return await _start_missed(services, letter)
+        return await _start_missed(services, dead_letter)
     return await replay(
         services,
-        letter.org,
-        letter.run_id,
+        dead_letter.org,
+        dead_letter.run_id,
         parameters=parameters,
         latest=latest,
         applied=applied,
-        dead_letter=letter,
+        dead_letter=dead_letter,
     )
 
 
-async def _start_missed(services: Services, letter: DeadLetter) -> Run:
+async def _start_missed(services: Services, dead_letter: DeadLetter) -> Run:
     """Create the run that could not follow another one, and close its dead letter in the same commit."""
-    ended, version = await require_run(services, letter.org, letter.run_id)
-    if ended.epoch != letter.epoch:
-        raise InvalidInput(f"dead letter {letter.letter_id} is of an earlier replay of run {ended.run_id}")
-    run, writes = await missed_run(services, ended, await read_plan(services, ended), letter)
+    ended, version = await require_run(services, dead_letter.org, dead_letter.run_id)
+    if ended.epoch != dead_letter.epoch:
+        raise InvalidInput(f"dead letter {dead_letter.letter_id} is of an earlier replay of run {ended.run_id}")
+    run, writes = await missed_run(services, ended, await read_plan(services, ended), dead_letter)
     now = services.clock.now()
-    closing = Closing(letter.letter_id, await expiry(services, "dead_letters", letter.org, now))
+    closing = Closing(dead_letter.letter_id, await expiry(services, "dead_letters", dead_letter.org, now))
     closed = Closed(state=DeadLetterState.COMPLETED, at=now, by="engine", reason=f"run {run.run_id} was started")
     parent = changed(ended, children=(*ended.children, run.run_id), token=services.ids.new("t"))
     await write_run(services, parent, version, *writes, await closing_write(services, closing, closed))
@@ -89,20 +89,20 @@ async def send_again(services: Services, org: str | None, letter_id: str, *, by:
         InvalidInput: it is a run, it is closed, or a part of the message was not kept.
         Conflict: the message was sent, and meanwhile another caller closed its dead letter, which stays as it is.
     """
-    letter = await require_dead_letter(services, org, letter_id)
-    check_open(letter)
-    if letter.run_id:
-        raise InvalidInput(f"dead letter {letter_id} belongs to run {letter.run_id}; replay it instead")
-    data = base64.b64decode(letter.data)
-    if len(data) < letter.data_bytes:
-        kept = f"{len(data):,} of its {letter.data_bytes:,} bytes were kept"
+    dead_letter = await require_dead_letter(services, org, letter_id)
+    check_open(dead_letter)
+    if dead_letter.run_id:
+        raise InvalidInput(f"dead letter {letter_id} belongs to run {dead_letter.run_id}; replay it instead")
+    data = base64.b64decode(dead_letter.data)
+    if len(data) < dead_letter.data_bytes:
+        kept = f"{len(data):,} of its {dead_letter.data_bytes:,} bytes were kept"
         raise InvalidInput(f"dead letter {letter_id} cannot be sent again: {kept}; have its sender send it")
     if HIDDEN.encode() in data:
         raise InvalidInput(f"dead letter {letter_id} cannot be sent again: its parameters were not kept, start the run")
     # Published first: a crash in between sends it twice, which every handler takes, and never loses it.
-    await services.bus.publish(_topic(letter), [Message(data, _attributes(letter))])
-    reason = f"sent again to {_topic(letter)}"
-    closed = await _close(services, letter, DeadLetterState.SENT, by, reason)
+    await services.bus.publish(_topic(dead_letter), [Message(data, _attributes(dead_letter))])
+    reason = f"sent again to {_topic(dead_letter)}"
+    closed = await _close(services, dead_letter, DeadLetterState.SENT, by, reason)
     stored = await require_dead_letter(services, None, letter_id)
     if not closed and stored.closed is not None:
         meanwhile = f"{stored.closed.state} by another caller meanwhile: {stored.closed.reason}"
@@ -118,12 +118,14 @@ async def discard(services: Services, org: str | None, letter_id: str, *, reason
         InvalidInput: it is closed, its run was replayed, or the reason is empty or too long.
     """
     check_reason(reason)
-    letter = await require_dead_letter(services, org, letter_id)
-    check_open(letter)
-    if not await _close(services, letter, DeadLetterState.DISCARDED, by, reason):
+    dead_letter = await require_dead_letter(services, org, letter_id)
+    check_open(dead_letter)
+    if not await _close(services, dead_letter, DeadLetterState.DISCARDED, by, reason):
         check_open(await require_dead_letter(services, org, letter_id))  # or it was removed meanwhile
-        stored = await require_run(services, letter.org, letter.run_id)
-        raise InvalidInput(f"dead letter {letter_id} was replayed already; run {letter.run_id} is {stored.run.status}")
+        stored = await require_run(services, dead_letter.org, dead_letter.run_id)
+        raise InvalidInput(
+            f"dead letter {letter_id} was replayed already; run {dead_letter.run_id} is {stored.run.status}"
+        )
     return await require_dead_letter(services, org, letter_id)
 
 
@@ -133,33 +135,41 @@ def check_reason(reason: str) -> None:
         raise InvalidInput(f"the reason is a text of 1 to {REASON_MAX} characters")
 
 
-def check_open(letter: DeadLetter) -> None:
+def check_open(dead_letter: DeadLetter) -> None:
     """Raise `InvalidInput` for a closed dead letter."""
-    if letter.closed is None:
+    if dead_letter.closed is None:
         return
-    if letter.closed.state is DeadLetterState.COMPLETED and not letter.chained:
-        raise InvalidInput(f"dead letter {letter.letter_id} was replayed already; run {letter.run_id} is completed")
-    run = f"; run {letter.run_id} can still be replayed by its own name" if letter.run_id and not letter.chained else ""
-    raise InvalidInput(f"dead letter {letter.letter_id} is {letter.closed.state} already: {letter.closed.reason}{run}")
+    if dead_letter.closed.state is DeadLetterState.COMPLETED and not dead_letter.chained:
+        raise InvalidInput(
+            f"dead letter {dead_letter.letter_id} was replayed already; run {dead_letter.run_id} is completed"
+        )
+    run = (
+        f"; run {dead_letter.run_id} can still be replayed by its own name"
+        if dead_letter.run_id and not dead_letter.chained
+        else ""
+    )
+    raise InvalidInput(
+        f"dead letter {dead_letter.letter_id} is {dead_letter.closed.state} already: {dead_letter.closed.reason}{run}"
+    )
 
 
-async def _close(services: Services, letter: DeadLetter, state: DeadLetterState, by: str, reason: str) -> bool:
+async def _close(services: Services, dead_letter: DeadLetter, state: DeadLetterState, by: str, reason: str) -> bool:
     """Close a dead letter; False if it is no longer open."""
     now = services.clock.now()
-    closing = Closing(letter.letter_id, await expiry(services, "dead_letters", letter.org, now))
+    closing = Closing(dead_letter.letter_id, await expiry(services, "dead_letters", dead_letter.org, now))
     return await close_open(services, [closing], Closed(state=state, at=now, by=by, reason=reason)) == 1
 
 
-def _topic(letter: DeadLetter) -> str:
+def _topic(dead_letter: DeadLetter) -> str:
     """Return the topic that a message was sent to; one that the bus gave up on arrived on another one."""
-    if letter.topic != DEAD_LETTER:
-        return letter.topic
-    return _TOPICS.get(letter.attributes.get("kind", ""), STEP_READY)
+    if dead_letter.topic != DEAD_LETTER:
+        return dead_letter.topic
+    return _TOPICS.get(dead_letter.attributes.get("kind", ""), STEP_READY)
 
 
-def _attributes(letter: DeadLetter) -> dict[str, str]:
-    return {name: value for name, value in letter.attributes.items() if not name.startswith(_BUS_ATTRIBUTES)}
+def _attributes(dead_letter: DeadLetter) -> dict[str, str]:
+    return {name: value for name, value in dead_letter.attributes.items() if not name.startswith(_BUS_ATTRIBUTES)}
 
 
-def _send(letter: DeadLetter) -> str:
-    return f"convergence dead-letters send {letter.org or '_all'} {letter.letter_id}"
+def _send(dead_letter: DeadLetter) -> str:
+    return f"convergence dead-letters send {dead_letter.org or '_all'} {dead_letter.letter_id}"

@@ -33,14 +33,14 @@ class Closing:
 async def close_open(services: Services, closings: Sequence[Closing], closed: Closed) -> int:
     """Close those that are open; return how many. At most `TOGETHER_MAX`. Raises `Conflict` for one under writes."""
     for _ in range(1 if len(closings) > 1 else _ATTEMPTS):
-        letters, runs = await _writes(services, closings, closed)
-        if not letters:
+        dead_letters, runs = await _writes(services, closings, closed)
+        if not dead_letters:
             return 0
         try:
-            await services.documents.commit([*letters, *runs])
+            await services.documents.commit([*dead_letters, *runs])
         except Conflict:
             continue
-        return len(letters)
+        return len(dead_letters)
     if len(closings) == 1:
         raise Conflict(f"dead letter {closings[0].letter_id} is being changed by others; try again")
     return sum([await close_open(services, [each], closed) for each in closings])
@@ -72,14 +72,14 @@ async def _writes(
     paths = sorted({f"runs/{document.data['run_id']}" for document, _ in pairs if document.data.get("run_id")})
     found = await services.documents.get_many(paths) if paths else []
     runs = {path: run for path, run in zip(paths, found, strict=True) if run is not None}
-    letters: list[Replace] = []
+    dead_letters: list[Replace] = []
     fences: dict[str, Replace] = {}
     for document, closing in pairs:
         run = runs.get(f"runs/{document.data.get('run_id')}")
         if run is not None and run.data["epoch"] != document.data["epoch"]:
             continue  # it was replayed
         data = {**document.data, "closed": closed.to_data(), "expire_at": to_text(closing.expire_at)}
-        letters.append(Replace(document.path, document.version, data))
+        dead_letters.append(Replace(document.path, document.version, data))
         if run is not None:
             fences[run.path] = Replace(run.path, run.version, run.data)
-    return letters, list(fences.values())
+    return dead_letters, list(fences.values())

@@ -40,20 +40,20 @@ class Discarded:
     cursor: str | None
 
 
-async def plan_discards(services: Services, wanted: Filter, *, reason: str) -> DiscardsPlan:
+async def plan_discards(services: Services, criteria: Filter, *, reason: str) -> DiscardsPlan:
     """Count what `discard_all` would close; store nothing. Raises `InvalidInput` for a reason that says nothing."""
     check_reason(reason)
     runs: set[str] = set()
     orgs: set[str] = set()
     causes: Counter[Cause] = Counter()
     messages, complete = 0, True
-    async for page in pages(services, _open(wanted)):
+    async for page in pages(services, _open(criteria)):
         complete = page.cursor is None
-        for letter, _ in page.found:
-            causes[Cause(letter.code, letter.pipeline, letter.step_id)] += 1
-            orgs.add(letter.org)
-            messages += not letter.run_id
-            runs.update([letter.run_id] if letter.run_id else [])
+        for dead_letter, _ in page.found:
+            causes[Cause(dead_letter.code, dead_letter.pipeline, dead_letter.step_id)] += 1
+            orgs.add(dead_letter.org)
+            messages += not dead_letter.run_id
+            runs.update([dead_letter.run_id] if dead_letter.run_id else [])
     return DiscardsPlan(
         dead_letters=causes.total(),
         runs=len(runs),
@@ -65,7 +65,7 @@ async def plan_discards(services: Services, wanted: Filter, *, reason: str) -> D
 
 
 async def discard_all(
-    services: Services, wanted: Filter, *, reason: str, by: str, cursor: str | None = None
+    services: Services, criteria: Filter, *, reason: str, by: str, cursor: str | None = None
 ) -> Discarded:
     """Discard the open dead letters that a filter finds, those that there are now; one call looks at so many.
 
@@ -77,19 +77,19 @@ async def discard_all(
     now = services.clock.now()
     closed = Closed(state=DeadLetterState.DISCARDED, at=now, by=by, reason=reason)
     expiries: dict[str, datetime] = {}
-    present = replace(_open(wanted), before=min(wanted.before or now, now))
+    present = replace(_open(criteria), before=min(criteria.before or now, now))
     discarded = 0
     async for page in pages(services, present, most=LOOKED_AT_MAX, cursor=cursor):
         cursor = page.cursor
         closings: list[Closing] = []
-        for letter, _ in page.found:
-            if letter.org not in expiries:
-                expiries[letter.org] = await expiry(services, "dead_letters", letter.org, now)
-            closings.append(Closing(letter.letter_id, expiries[letter.org]))
+        for dead_letter, _ in page.found:
+            if dead_letter.org not in expiries:
+                expiries[dead_letter.org] = await expiry(services, "dead_letters", dead_letter.org, now)
+            closings.append(Closing(dead_letter.letter_id, expiries[dead_letter.org]))
         for at in range(0, len(closings), TOGETHER_MAX):
             discarded += await close_open(services, closings[at : at + TOGETHER_MAX], closed)
     return Discarded(discarded, cursor)
 
 
-def _open(wanted: Filter) -> Filter:
-    return replace(wanted, state=DeadLetterState.OPEN)
+def _open(criteria: Filter) -> Filter:
+    return replace(criteria, state=DeadLetterState.OPEN)

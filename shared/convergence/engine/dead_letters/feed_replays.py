@@ -41,7 +41,7 @@ _LOOK_AGAIN_S: Final = 15
 _PAGE: Final = 20
 _REASON_MAX: Final = 500
 _ATTEMPTS: Final = 3
-_WHY_MAX: Final = 150
+_FULL_REASON_MAX: Final = 150
 _FULL_MAX: Final = 20  # times in a round that orgs without room are found, two commits each
 _LOOKED_AT_MAX: Final = 500  # dead letters that a round looks at
 
@@ -166,15 +166,17 @@ async def _take(services: Services, replay: DeadLetterReplay) -> DeadLetterRepla
     for _ in range(_LOOKED_AT_MAX // WINDOW_MAX):
         page = await find(services, filter_of(replay), limit=WINDOW_MAX if full else room - len(window), cursor=cursor)
         cursor = page.cursor
-        for letter, state in page.found:
-            known = letter.run_id in {"", *taken} or letter.letter_id in replay.refused_ids
-            if state is not DeadLetterState.OPEN or known or letter.epoch is None or letter.chained:
+        for dead_letter, state in page.found:
+            known = dead_letter.run_id in {"", *taken} or dead_letter.letter_id in replay.refused_ids
+            if state is not DeadLetterState.OPEN or known or dead_letter.epoch is None or dead_letter.chained:
                 continue
-            if letter.org in full or len(window) == room:
+            if dead_letter.org in full or len(window) == room:
                 passed_over = True
                 continue
-            window[letter.letter_id] = Pending(run_id=letter.run_id, org=letter.org, epoch=letter.epoch)
-            taken.add(letter.run_id)
+            window[dead_letter.letter_id] = Pending(
+                run_id=dead_letter.run_id, org=dead_letter.org, epoch=dead_letter.epoch
+            )
+            taken.add(dead_letter.run_id)
         if cursor is None or len(window) == room:
             break
     used = len(window) - len(replay.window)
@@ -199,7 +201,7 @@ async def _start(services: Services, stored: StoredReplay, before: DeadLetterRep
             if replay.org or pending.org not in full:
                 await _replay_one(services, replay, letter_id, pending)
         except QuotaExceeded as error:
-            full[pending.org] = str(error)[:_WHY_MAX]
+            full[pending.org] = str(error)[:_FULL_REASON_MAX]
         except (RateLimited, Transient, Conflict):
             continue
         except ConvergenceError as error:

@@ -38,7 +38,7 @@ class ReplaysPlan:
 
 
 async def plan_replays(
-    services: Services, wanted: Filter, *, parameters: Mapping[str, Any] | None, latest: bool
+    services: Services, criteria: Filter, *, parameters: Mapping[str, Any] | None, latest: bool
 ) -> ReplaysPlan:
     """Count what a filter finds, and try the edited parameters on the first run.
 
@@ -48,12 +48,12 @@ async def plan_replays(
     runs: dict[str, DeadLetter] = {}
     causes: Counter[Cause] = Counter()
     complete = True
-    async for page in pages(services, wanted):
+    async for page in pages(services, criteria):
         complete = page.cursor is None
-        for letter, state in page.found:
-            if state is DeadLetterState.OPEN and letter.run_id and not letter.chained:
-                runs.setdefault(letter.run_id, letter)
-                causes[Cause(letter.code, letter.pipeline, letter.step_id)] += 1
+        for dead_letter, state in page.found:
+            if state is DeadLetterState.OPEN and dead_letter.run_id and not dead_letter.chained:
+                runs.setdefault(dead_letter.run_id, dead_letter)
+                causes[Cause(dead_letter.code, dead_letter.pipeline, dead_letter.step_id)] += 1
     sample = [stored.run for run_id in list(runs)[:_SAMPLE] if (stored := await read_run(services, run_id)) is not None]
     if sample:
         await check_edit(services, sample[0], parameters, latest=latest)
@@ -65,7 +65,7 @@ async def plan_replays(
         slices += days_of(run)
     return ReplaysPlan(
         runs=len(runs),
-        orgs=len({letter.org for letter in runs.values()}),
+        orgs=len({dead_letter.org for dead_letter in runs.values()}),
         steps=round(steps * scale),
         slices=round(slices * scale),
         rows=None if rows is None else round(rows * scale),

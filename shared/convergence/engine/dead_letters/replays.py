@@ -33,7 +33,7 @@ _LISTED_MAX: Final = 1_000
 class ReplaysRequest:
     """What a caller asks for."""
 
-    wanted: Filter
+    criteria: Filter
     parameters: Mapping[str, Any] = field(default_factory=dict)
     latest: bool = False
     per_minute: int = 30
@@ -60,12 +60,12 @@ async def plan(services: Services, request: ReplaysRequest) -> ReplaysPlan:
         raise InvalidInput(f"per_minute is a number from 1 to {PER_MINUTE_MAX}, not {request.per_minute}")
     if not 1 <= request.failures_max <= FAILURES_MAX:
         raise InvalidInput(f"failures_max is a number from 1 to {FAILURES_MAX:,}, not {request.failures_max:,}")
-    if request.parameters and request.wanted.pipeline is None:
+    if request.parameters and request.criteria.pipeline is None:
         raise InvalidInput("edited parameters need the pipeline that they belong to: name it in the filter")
-    if request.parameters and request.wanted.pipeline is not None:
-        check_kept(services.catalog.get(request.wanted.pipeline), request.parameters, "a replay of dead letters")
+    if request.parameters and request.criteria.pipeline is not None:
+        check_kept(services.catalog.get(request.criteria.pipeline), request.parameters, "a replay of dead letters")
     return await plan_replays(
-        services, request.wanted, parameters=dict(request.parameters) or None, latest=request.latest
+        services, request.criteria, parameters=dict(request.parameters) or None, latest=request.latest
     )
 
 
@@ -78,19 +78,21 @@ async def create(services: Services, request: ReplaysRequest) -> DeadLetterRepla
     """
     found = await plan(services, request)
     if not found.runs:
-        raise InvalidInput("no open dead letter of a run is like that; list them with: convergence dead-letters list")
-    wanted, now = request.wanted, services.clock.now()
-    await _check_running(services, wanted.org or "")
+        raise InvalidInput(
+            "no open dead letter of a run matches the filter; list them with: convergence dead-letters list"
+        )
+    criteria, now = request.criteria, services.clock.now()
+    await _check_running(services, criteria.org or "")
     replay = DeadLetterReplay(
         replay_id=services.ids.new("dlr"),
-        org=wanted.org or "",
-        before=min(wanted.before or now, now),
-        after=wanted.after,
+        org=criteria.org or "",
+        before=min(criteria.before or now, now),
+        after=criteria.after,
         created_at=now,
         updated_at=now,
-        pipeline=wanted.pipeline,
-        step_id=wanted.step_id,
-        code=wanted.code,
+        pipeline=criteria.pipeline,
+        step_id=criteria.step_id,
+        code=criteria.code,
         parameters=dict(request.parameters),
         latest=request.latest,
         operator=request.operator,

@@ -125,10 +125,10 @@ async def _next_org(services: Services, current: _Pass) -> None:
     except Conflict:  # look at the org again, in its place
         again, admitted = moved, False
     except Transient as error:
-        logger.warning("queue of %s: %s; it comes again with the next pass", org, error)
+        logger.warning("queue of %s: %s; it is tried again in the next pass", org, error)
         return
     except Exception as error:  # an org whose run cannot be looked at holds up no other
-        logger.warning("queue of %s: %s; it comes again in a minute", org, error, exc_info=error)
+        logger.warning("queue of %s: %s; it is tried again in a minute", org, error, exc_info=error)
         await _put_off(services, queue, document.version, str(error))
         return
     if admitted:

@@ -143,8 +143,8 @@ async def _children(services: Services, run: Run) -> list[Write]:
     """Return the writes that remove steps, plans and dead letters of a run."""
     found: list[Write] = [Delete(each.path) for each in await _all(services, f"{run.path}/steps", [])]
     found += [Delete(each.path) for each in await _all(services, f"{run.path}/plan", [])]
-    letters = await _all(services, DEAD_LETTERS, [Where("run_id", "==", run.run_id)])
-    return [*found, *(Delete(each.path) for each in letters)]
+    dead_letters = await _all(services, DEAD_LETTERS, [Where("run_id", "==", run.run_id)])
+    return [*found, *(Delete(each.path) for each in dead_letters)]
 
 
 async def _all(services: Services, collection: str, where: Sequence[Where]) -> list[Document]:

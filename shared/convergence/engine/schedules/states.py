@@ -121,5 +121,5 @@ def _enabled(schedule: Schedule, *, on: bool) -> Schedule:
 def _refuse_stopped(schedule: Schedule) -> None:
     if schedule.state is ScheduleState.STOPPED:
         raise InvalidInput(
-            f"schedule {schedule.schedule_id} is stopped: {schedule.reason}. Repair that; it starts then"
+            f"schedule {schedule.schedule_id} is stopped: {schedule.reason}. Fix that, and it starts again"
         )

@@ -45,13 +45,13 @@ class Synced:
 async def sync_org(services: Services, slug: str) -> Synced:
     """Sync one org. Conflicts are left to the next sync: another one does the same work."""
     org = await services.orgs.get(slug)
-    wanted, reasons = await _wanted(services, org)
+    declared, reasons = await _declared(services, org)
     done = Synced()
     known = {each.schedule.schedule_id: each for each in await schedules_of(services, slug, deleted=True)}
-    for schedule_id, schedule in wanted.items():
+    for schedule_id, schedule in declared.items():
         await _sync_one(services, schedule, known.get(schedule_id), done)
     for schedule_id, stored in known.items():
-        if stored.schedule.from_pipeline and schedule_id not in wanted:
+        if stored.schedule.from_pipeline and schedule_id not in declared:
             await _stop(services, stored, await _reason(services, org, stored.schedule, reasons), done)
         elif not stored.schedule.from_pipeline:
             await _check_own(services, org, stored, done)
@@ -111,7 +111,7 @@ def timing_of(schedule: model.Schedule) -> Timing:
     )
 
 
-async def _wanted(services: Services, org: Org) -> tuple[dict[str, Schedule], dict[str, str]]:
+async def _declared(services: Services, org: Org) -> tuple[dict[str, Schedule], dict[str, str]]:
     """Return the schedules that the pipelines' files give an org, by id; and why pipelines give it none, by path."""
     if not_runnable(org):
         return {}, {}
@@ -195,21 +195,21 @@ async def _reason(services: Services, org: Org, schedule: Schedule, reasons: Map
     return reasons.get(schedule.pipeline, "") if schedule.credential_id in {"", *known} else NO_CREDENTIAL
 
 
-async def _sync_one(services: Services, wanted: Schedule, stored: StoredSchedule | None, done: Synced) -> None:
+async def _sync_one(services: Services, declared: Schedule, stored: StoredSchedule | None, done: Synced) -> None:
     now, token = services.clock.now(), services.ids.new("t")
     if stored is None:
-        made = from_now(changed(wanted, token=token), now)
+        made = from_now(changed(declared, token=token), now)
         await _commit(services, [Create(made.path, made.to_data())], token)
         done.created += 1
         return
     known = stored.schedule
-    merged = _merged(known, wanted)
+    merged = _merged(known, declared)
     if merged == known:
         return
     skips: list[Write] = []
     if known.state is ScheduleState.ENABLED and merged.state is ScheduleState.PAUSED:
         decided, skips = skip_due(services, known, now, "the schedule was paused in its pipeline's file")
-        merged = _merged(decided, wanted)
+        merged = _merged(decided, declared)
     after = changed(merged, token=token, updated_at=now)
     if merged.timing != known.timing or merged.state is not known.state:
         after = changed(retimed(known, after, now), revision=known.revision + 1)
@@ -217,14 +217,14 @@ async def _sync_one(services: Services, wanted: Schedule, stored: StoredSchedule
     done.updated += 1
 
 
-def _merged(known: Schedule, wanted: Schedule) -> Schedule:
+def _merged(known: Schedule, declared: Schedule) -> Schedule:
     """Return the stored schedule with the file's definition, but for what the org has overridden."""
-    timing: dict[str, Any] = {} if "timing" in known.overridden else {"timing": wanted.timing}
-    parameters: dict[str, Any] = {} if "parameters" in known.overridden else {"parameters": wanted.parameters}
-    enabled = known.enabled if "enabled" in known.overridden else wanted.enabled
+    timing: dict[str, Any] = {} if "timing" in known.overridden else {"timing": declared.timing}
+    parameters: dict[str, Any] = {} if "parameters" in known.overridden else {"parameters": declared.parameters}
+    enabled = known.enabled if "enabled" in known.overridden else declared.enabled
     reason = "" if known.state in (ScheduleState.STOPPED, ScheduleState.DELETED) else known.reason
     merged = changed(known, **timing, **parameters, enabled=enabled, state=_state(enabled=enabled), reason=reason)
-    return changed(merged, provider=wanted.provider)
+    return changed(merged, provider=declared.provider)
 
 
 def _state(*, enabled: bool) -> ScheduleState:

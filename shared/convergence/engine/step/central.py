@@ -49,14 +49,14 @@ async def _replace(services: Services, org: str, name: str, rows: list[Row]) -> 
 
 async def _profile(services: Services, org: str) -> list[Row]:
     found = await services.orgs.get(org)
-    told = {name: _text(found.profile, name) for name in ("currency", "timezone", "fiscal_year_start", "country")}
+    reported = {name: _text(found.profile, name) for name in ("currency", "timezone", "fiscal_year_start", "country")}
     return [
         {
             "org_slug": org,
             "name": found.name,
             "plan": found.plan,
             "status": found.status,
-            **told,
+            **reported,
             "created_at": found.created_at,
             "updated_at": services.clock.now(),
         }

@@ -100,33 +100,33 @@ class Summary(TypedDict):
 
 
 async def dead_letters(
-    services: Services, wanted: Filter, *, limit: int = 50, cursor: str | None = None
+    services: Services, criteria: Filter, *, limit: int = 50, cursor: str | None = None
 ) -> DeadLetters:
     """Return dead letters, latest first. Raises `InvalidInput` for a bad limit or cursor."""
-    page = await find(services, wanted, limit=limit, cursor=cursor)
+    page = await find(services, criteria, limit=limit, cursor=cursor)
     return {"dead_letters": [_view(*found) for found in page.found], "cursor": page.cursor}
 
 
-async def summary(services: Services, wanted: Filter) -> Summary:
+async def summary(services: Services, criteria: Filter) -> Summary:
     """Count dead letters by cause."""
-    return summary_view(await count_causes(services, wanted))
+    return summary_view(await count_causes(services, criteria))
 
 
 async def detail(services: Services, org: str | None, letter_id: str, *, payload: bool) -> DeadLetterDetail:
     """Return one dead letter; `payload`: with the bytes of a message. Raises `NotFound`."""
-    letter = await require_dead_letter(services, org, letter_id)
-    stored = await read_run(services, letter.run_id) if letter.run_id else None
+    dead_letter = await require_dead_letter(services, org, letter_id)
+    stored = await read_run(services, dead_letter.run_id) if dead_letter.run_id else None
     run = None if stored is None else stored.run
-    frame = letter.error.get("frame")
+    frame = dead_letter.error.get("frame")
     return {
-        **_view(letter, await state_of(services, letter)),
+        **_view(dead_letter, await state_of(services, dead_letter)),
         "frame": None if frame is None else str(frame),
-        "parameters": dict(letter.parameters),
+        "parameters": dict(dead_letter.parameters),
         "run_status": None if run is None else run.status.value,
         "run_epoch": None if run is None else run.epoch,
-        "changes": _changes(letter, run),
-        "payload": _payload(letter) if payload and letter.data else None,
-        "attributes": dict(letter.attributes) if payload else {},
+        "changes": _changes(dead_letter, run),
+        "payload": _payload(dead_letter) if payload and dead_letter.data else None,
+        "attributes": dict(dead_letter.attributes) if payload else {},
     }
 
 
@@ -143,36 +143,36 @@ def causes_view(causes: Iterable[tuple[Cause, int]]) -> list[CauseView]:
     ]
 
 
-def _view(letter: DeadLetter, state: DeadLetterState) -> DeadLetterView:
-    closed = letter.closed
+def _view(dead_letter: DeadLetter, state: DeadLetterState) -> DeadLetterView:
+    closed = dead_letter.closed
     view: DeadLetterView = {
-        "letter_id": letter.letter_id,
-        "org": letter.org,
-        "run_id": letter.run_id or None,
-        "step_id": letter.step_id or None,
-        "ps_type": letter.ps_type or None,
-        "pipeline": letter.pipeline or None,
-        "epoch": letter.epoch,
-        "attempts": letter.attempts,
-        "code": letter.code,
-        "error_message": str(letter.error.get("message")),
-        "created_at": to_text(letter.created_at),
+        "letter_id": dead_letter.letter_id,
+        "org": dead_letter.org,
+        "run_id": dead_letter.run_id or None,
+        "step_id": dead_letter.step_id or None,
+        "ps_type": dead_letter.ps_type or None,
+        "pipeline": dead_letter.pipeline or None,
+        "epoch": dead_letter.epoch,
+        "attempts": dead_letter.attempts,
+        "code": dead_letter.code,
+        "error_message": str(dead_letter.error.get("message")),
+        "created_at": to_text(dead_letter.created_at),
         "replayed": state in (DeadLetterState.REPLAYED, DeadLetterState.COMPLETED),
         "state": state.value,
         "closed_at": None if closed is None else to_text(closed.at),
         "closed_by": None if closed is None else closed.by,
         "closed_reason": None if closed is None else closed.reason,
     }
-    if letter.topic:
-        view["topic"] = letter.topic
+    if dead_letter.topic:
+        view["topic"] = dead_letter.topic
     return view
 
 
-def _changes(letter: DeadLetter, run: Run | None) -> dict[str, ChangedParameter]:
+def _changes(dead_letter: DeadLetter, run: Run | None) -> dict[str, ChangedParameter]:
     """Return the parameters that differ between the epoch that failed and now."""
-    if run is None or letter.epoch is None:
+    if run is None or dead_letter.epoch is None:
         return {}
-    before: Mapping[str, Any] = run.parameters_in(letter.epoch)
+    before: Mapping[str, Any] = run.parameters_in(dead_letter.epoch)
     names = sorted(before.keys() | run.parameters.keys())
     return {
         name: {"before": before.get(name), "after": run.parameters.get(name)}
@@ -181,9 +181,9 @@ def _changes(letter: DeadLetter, run: Run | None) -> dict[str, ChangedParameter]
     }
 
 
-def _payload(letter: DeadLetter) -> str:
+def _payload(dead_letter: DeadLetter) -> str:
     try:
-        text = base64.b64decode(letter.data).decode()
+        text = base64.b64decode(dead_letter.data).decode()
     except UnicodeDecodeError:
-        text = letter.data
+        text = dead_letter.data
     return text if len(text) <= _PAYLOAD_MAX else text[:_PAYLOAD_MAX] + " …"

@@ -27,9 +27,9 @@ def unsent(run: Run, plan: Plan, stored: Mapping[str, StoredStep]) -> list[str]:
             continue
         step, notifies = known.step, planned.ps_type in CHANNELS.values()
         if step.status is StepStatus.FAILED:
-            why = str((step.error or {}).get("message"))
+            message = str((step.error or {}).get("message"))
             what = "no notification was sent" if notifies else "failed"
-            failed.append(f"{planned.step_id}: {what}: {why}")
+            failed.append(f"{planned.step_id}: {what}: {message}")
         elif reason := (step.result or {}).get(NOT_SET_UP):
             missing.append(str(reason))
         elif notifies and step.status is StepStatus.COMPLETED:

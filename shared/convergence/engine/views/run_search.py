@@ -40,7 +40,7 @@ class Search:
         """Return whether a run has every property that is asked for."""
         asked = ((self.pipeline, run.pipeline), (self.provider, run.provider), (self.status, run.status.value))
         more = ((self.trigger, run.trigger), (self.outcome, run.outcome))
-        return all(wanted in (None, has) for wanted, has in (*asked, *more))
+        return all(expected in (None, has) for expected, has in (*asked, *more))
 
 
 @dataclass(frozen=True, slots=True)

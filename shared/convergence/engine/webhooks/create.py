@@ -42,11 +42,11 @@ def of_runs(deliveries: Sequence[WebhookDelivery], runs: Sequence[Run]) -> list[
 
 def matching(webhooks: Webhooks, run: Run, token: str) -> list[WebhookDelivery]:
     """Return the deliveries of a run's latest move to those webhooks of its org that want it."""
-    wanted = [each for each in webhooks.webhooks.values() if each.wants(f"run.{run.status}", run.pipeline)]
-    if not wanted:
+    subscribed = [each for each in webhooks.webhooks.values() if each.wants(f"run.{run.status}", run.pipeline)]
+    if not subscribed:
         return []
     event = run_event(run)
-    return [new_delivery(run.org, each.webhook_id, event, token) for each in wanted]
+    return [new_delivery(run.org, each.webhook_id, event, token) for each in subscribed]
 
 
 def new_delivery(org: str, webhook_id: str, event: Event, token: str) -> WebhookDelivery:

@@ -37,5 +37,5 @@ def check_target(url: str, *, production: bool) -> None:
     try:
         check_reachable(host, "public" if production else DEFAULT_REACH)
     except StepFailed as error:
-        why = str(error).partition(";")[0]
-        raise InvalidInput(f"a webhook is sent to a public host only: {why}") from error
+        reason = str(error).partition(";")[0]
+        raise InvalidInput(f"a webhook is sent to a public host only: {reason}") from error

@@ -95,12 +95,12 @@ class _ByAddress:
         return None if address is None else next(iter(self._of[address]))
 
 
-def most_connections(wanted: int) -> int:
+def most_connections(requested: int) -> int:
     """Return how many connections to keep open: `wanted`, or half of the process's descriptors if that is less."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
-        return wanted
+        return requested
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     descriptors = LIMIT_UNKNOWN if soft == resource.RLIM_INFINITY else soft
-    return max(1, min(wanted, descriptors // RESERVED))
+    return max(1, min(requested, descriptors // RESERVED))

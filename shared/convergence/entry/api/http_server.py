@@ -21,7 +21,7 @@ def http_config(
     app: ASGIApp, *, connections: int, admits_refused: Callable[[str], bool], protocol: type[BoundedHttp] = BoundedHttp
 ) -> uvicorn.Config:
     """Return the configuration of a server of `app` with at most so many connections; see `bounded`."""
-    doors = Connections(most_connections(connections))
+    open_connections = Connections(most_connections(connections))
     return uvicorn.Config(
         app,
         log_config=None,
@@ -30,7 +30,7 @@ def http_config(
         server_header=False,
         proxy_headers=False,  # FORWARDED_HOPS defines which part of X-Forwarded-For is trusted
         lifespan="off",
-        http=bounded(doors, admits_refused, protocol),
+        http=bounded(open_connections, admits_refused, protocol),
         ws="none",
         timeout_keep_alive=IDLE_S,
         timeout_graceful_shutdown=REQUESTS_S,

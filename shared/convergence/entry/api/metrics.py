@@ -26,12 +26,21 @@ class Metrics:
         labels = ("method", "route", "status")
         self._requests = Counter("convergence_http_requests", "Requests answered.", labels, registry=self._registry)
         self._seconds = Histogram(
-            "convergence_http_request_seconds", "Time to the answer's head.", ("route",), registry=self._registry
+            "convergence_http_request_seconds",
+            "Time until the head of the answer is sent.",
+            ("route",),
+            registry=self._registry,
         )
         self._accepted = Counter("convergence_runs_accepted", "Runs accepted by this API.", registry=self._registry)
-        self._runs = Counter("convergence_runs", "Moves of runs, by status.", ("status",), registry=self._registry)
-        self._steps = Counter("convergence_steps", "Moves of steps, by status.", ("status",), registry=self._registry)
-        self._retries = Counter("convergence_step_retries", "Steps that rest for another try.", registry=self._registry)
+        self._runs = Counter(
+            "convergence_runs", "Transitions of runs, by status.", ("status",), registry=self._registry
+        )
+        self._steps = Counter(
+            "convergence_steps", "Transitions of steps, by status.", ("status",), registry=self._registry
+        )
+        self._retries = Counter(
+            "convergence_step_retries", "Steps that wait for another attempt.", registry=self._registry
+        )
         self._dead = Counter("convergence_dead_letters", "Announced dead letters.", registry=self._registry)
         self._deliveries = Counter(
             "convergence_webhook_deliveries",

@@ -140,13 +140,13 @@ class Waits:
 
     def __init__(self, out: Output) -> None:
         """Say nothing yet."""
-        self._out, self._said = out, set[str]()
+        self._out, self._printed = out, set[str]()
 
     def say(self, subject: str, reason: str, runs: Sequence[Run]) -> None:
         """Say that `subject` waits, and which runs are under way, whose ends make room."""
-        if reason in self._said or self._out.json:
+        if reason in self._printed or self._out.json:
             return
-        self._said.add(reason)
+        self._printed.add(reason)
         until = [f"{run.run_id} of {run.org}, until {to_text(run.deadline_at)[:16]}Z at the latest" for run in runs[:3]]
         more = f", and {len(runs) - 3:,} more" if len(runs) > 3 else ""
         at_work = f" Under way: {'; '.join(until)}{more}. Ctrl-C leaves the rest to: convergence resume" if runs else ""

@@ -60,7 +60,7 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
             hidden=hidden,
             type=folder,
             envvar="CONVERGENCE_DATA_DIR" if read else None,
-            help="Where state, warehouse, key and log live (default .convergence; CONVERGENCE_DATA_DIR).",
+            help="Where state, warehouse, key and log are kept (default .convergence; CONVERGENCE_DATA_DIR).",
         ),
         _option(
             "--configs",
@@ -76,7 +76,7 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
             to="url",
             hidden=hidden,
             metavar="URL",
-            help="Do it on this server (CONVERGENCE_URL); its key: CONVERGENCE_API_KEY, CONVERGENCE_ROOT_KEY.",
+            help="Run the command on this server (CONVERGENCE_URL); key: CONVERGENCE_API_KEY or CONVERGENCE_ROOT_KEY.",
         ),
         _option("--profile", to="profile", hidden=hidden, metavar="NAME", help="A server of your profiles file."),
         _option("--json", to="json", hidden=False, is_flag=True, help="Results as JSON on stdout, errors on stderr."),

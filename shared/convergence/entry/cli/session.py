@@ -174,7 +174,7 @@ class Session:
     async def _enter(
         self, stack: contextlib.AsyncExitStack, opening: Callable[[], AbstractAsyncContextManager[Writer]]
     ) -> Writer:
-        loop, told = asyncio.get_running_loop(), False
+        loop, reported = asyncio.get_running_loop(), False
         until = loop.time() + LOOKERS_WAIT_S
         while True:
             try:
@@ -183,9 +183,9 @@ class Session:
                 holder = self.installation.holder(self.place)
                 if loop.time() >= until or (holder is not None and not _LOOKS.search(holder)):
                     raise
-                if holder is not None and not told:
+                if holder is not None and not reported:
                     self.out.note(f"waiting for {holder}")
-                    told = True
+                    reported = True
             await asyncio.sleep(_LOOK_AGAIN_S)
 
     def check_configs(self) -> None:

@@ -113,8 +113,8 @@ class PageRoute(APIRoute):
             try:
                 return await handler(request)
             except Unauthenticated:
-                wanted = request.method == "GET" and not request.url.path.startswith("/ui/open/")
-                return redirect(f"{SIGN_IN}?next={quote(_address(request), safe='')}" if wanted else SIGN_IN)
+                reopens = request.method == "GET" and not request.url.path.startswith("/ui/open/")
+                return redirect(f"{SIGN_IN}?next={quote(_address(request), safe='')}" if reopens else SIGN_IN)
             except ConvergenceError as error:
                 return await error_page(request, error.http_status, str(error), error.code, retry_after(error))
             except RequestValidationError as error:

@@ -14,7 +14,7 @@ _PORTS: Final = {"https": 443, "http": 80}
 _KINDS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (httpx.ConnectTimeout, "does not accept the connection in time"),
     (httpx.TimeoutException, "does not answer in time"),
-    (httpx.RemoteProtocolError, "breaks the connection off"),
+    (httpx.RemoteProtocolError, "closes the connection"),
     (httpx.ConnectError, "accepts no connection"),
 )
 

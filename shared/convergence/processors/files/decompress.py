@@ -69,7 +69,7 @@ def _format(name: str, first: bytes) -> FileFormat:
         plain = plain.with_suffix("")
     found = _SUFFIXES.get(plain.suffix.lower())
     if found is None:
-        raise StepFailed("what it holds cannot be told from its name: set config.format")
+        raise StepFailed("its format is not evident from its name: set config.format")
     return found
 
 

@@ -35,8 +35,8 @@ class Delivery:
     @property
     def fingerprint(self) -> str:
         """A digest of its id and its list of files."""
-        said = zip_longest(self.names, self.sizes, self.rows)
-        return hashlib.blake2b(repr((self.id, *said)).encode(), digest_size=16).hexdigest()
+        listing = zip_longest(self.names, self.sizes, self.rows)
+        return hashlib.blake2b(repr((self.id, *listing)).encode(), digest_size=16).hexdigest()
 
 
 async def find_delivery(source: Source, options: FileSettings, store: ObjectStore, day: date, spool: Path) -> Delivery:

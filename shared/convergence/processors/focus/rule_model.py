@@ -171,8 +171,8 @@ def _compiled(name: str, rule: Rule, above: list[Tree]) -> Iterator[dict[str, An
     yield made
 
 
-def _mentions(tree: Tree | None, wanted: Tree) -> bool:
-    return tree == wanted or (isinstance(tree, list) and any(_mentions(part, wanted) for part in tree))
+def _mentions(tree: Tree | None, target: Tree) -> bool:
+    return tree == target or (isinstance(tree, list) and any(_mentions(part, target) for part in tree))
 
 
 def _tree(query: Mapping[str, Any]) -> Tree:

@@ -51,9 +51,9 @@ def load_sources(configs_dir: Path) -> Sources:
 def of_source(options: GateSettings, configs_dir: Path, source: str) -> GateSettings:
     """Return a step's settings with what is known about its source."""
     groups = [group for group in load_sources(configs_dir).groups if source in group.sources]
-    said = {*options.policy, *(waiver.rule for waiver in options.waivers)}
-    known = {rule: policy for group in groups for rule, policy in group.policy.items() if rule not in said}
-    waivers = [waiver for group in groups for waiver in group.waivers if waiver.rule not in said]
+    own = {*options.policy, *(waiver.rule for waiver in options.waivers)}
+    known = {rule: policy for group in groups for rule, policy in group.policy.items() if rule not in own}
+    waivers = [waiver for group in groups for waiver in group.waivers if waiver.rule not in own]
     return options.model_copy(
         update={"policy": {**known, **options.policy}, "waivers": (*options.waivers, *waivers)},
     )

@@ -195,7 +195,7 @@ def _row_file(
         path=Path(),
         format=FileFormat.CSV,
         name="",
-        columns={name: tuple(wanted) for name, wanted in options.columns.items()},
+        columns={name: tuple(candidates) for name, candidates in options.columns.items()},
         constants=constants,
         optional=frozenset(free | own),
         rest=OTHER_FIELDS if options.unknown_columns == "keep" else "",

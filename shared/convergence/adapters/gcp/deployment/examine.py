@@ -109,8 +109,8 @@ async def _functions(at: Deployment, rest: Rest) -> list[Finding]:
             found.append(Finding("functions", f"{service_of(function.name)} does not exist", _APPLY))
             continue
         if each.get("state") != "ACTIVE":
-            why = "; ".join(message.get("message", "") for message in each.get("stateMessages", ()))
-            found.append(Finding("functions", f"{function.name} is {each.get('state')}: {why}"[:300], _APPLY))
+            reason = "; ".join(message.get("message", "") for message in each.get("stateMessages", ()))
+            found.append(Finding("functions", f"{function.name} is {each.get('state')}: {reason}"[:300], _APPLY))
         packed = each.get("buildConfig", {}).get("source", {}).get("storageSource", {}).get("object", "")
         releases[function.name] = packed.removeprefix("releases/").partition("/")[0]
     if len(set(releases.values())) > 1:

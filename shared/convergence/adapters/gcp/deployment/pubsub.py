@@ -66,20 +66,20 @@ def _faults(declared: DeclaredSubscription, there: Mapping[str, Any] | None) -> 
 async def forwarding(at: Deployment, rest: Rest, number: str) -> list[Finding]:
     """Check that Pub/Sub's own account may forward dead letters: without the rights it silently does not."""
     agent = _agent(number)
-    wanted = {}
+    needed = {}
     for function in at.declared.functions:
         for each in function.subscriptions:
             if each.dead_letter_topic:
-                wanted[f"subscriptions/{function.name}-{each.topic}"] = "roles/pubsub.subscriber"
-                wanted[f"topics/{each.dead_letter_topic}"] = "roles/pubsub.publisher"
+                needed[f"subscriptions/{function.name}-{each.topic}"] = "roles/pubsub.subscriber"
+                needed[f"topics/{each.dead_letter_topic}"] = "roles/pubsub.publisher"
     found = []
-    for name, role in wanted.items():
+    for name, role in needed.items():
         policy = await rest.get(f"{_API}/{at.project}/{name}:getIamPolicy")
         if agent not in members(policy, role):
             found.append(
                 Finding("dead letters", f"{name}: Pub/Sub's account lacks {role}, so nothing is forwarded", _APPLY)
             )
-    return found or [Finding("dead letters", f"Pub/Sub's account may forward ({len(wanted)} bindings)")]
+    return found or [Finding("dead letters", f"Pub/Sub's account may forward ({len(needed)} bindings)")]
 
 
 async def pushes(at: Deployment, rest: Rest, number: str) -> list[Finding]:

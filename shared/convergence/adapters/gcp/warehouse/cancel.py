@@ -1,4 +1,4 @@
-"""Cancel a job whose caller gave up: one that nobody waits for would only cost money."""
+"""Cancel a job whose caller gave up: one that no caller waits for would only cost money."""
 
 from __future__ import annotations
 

@@ -186,10 +186,10 @@ class FileRows:
             **({read.file.digest: read.digest} if read.file.digest else {}),
         }
         into_columns = ", ".join(map(bigquery_name, pairs))
-        wanted = f"NOT ({' OR '.join(read.tests())})" if read.columns else "TRUE"
+        condition = f"NOT ({' OR '.join(read.tests())})" if read.columns else "TRUE"
         await self._query(
             f"INSERT INTO {bigquery_name(into)} ({into_columns}) SELECT {', '.join(pairs.values())}"
-            f" FROM {bigquery_name(self._path)} WHERE {read.inside()} AND {wanted}"
+            f" FROM {bigquery_name(self._path)} WHERE {read.inside()} AND {condition}"
         )
         if not read.file.day:
             return ()
@@ -294,10 +294,10 @@ def _bad_row(read: _Read, flags: Sequence[bool], texts: Sequence[str | None], li
 
 def _lines(file: RowFile, columns: int, rows: Sequence[Sequence[str | None]]) -> list[int]:
     """Return the line of each row, found by its values: BigQuery does not say where a row stood. 0: not found."""
-    wanted: dict[tuple[str | None, ...], list[int]] = {tuple(row): [] for row in rows}
+    positions: dict[tuple[str | None, ...], list[int]] = {tuple(row): [] for row in rows}
     if rows and file.format is FileFormat.CSV:
         for line, record in csv_records(file):
             key = tuple(None if value in file.nulls else value for value in record)
-            if len(record) == columns and key in wanted:
-                wanted[key].append(line)
-    return [wanted[tuple(row)].pop(0) if wanted[tuple(row)] else 0 for row in rows]
+            if len(record) == columns and key in positions:
+                positions[key].append(line)
+    return [positions[tuple(row)].pop(0) if positions[tuple(row)] else 0 for row in rows]

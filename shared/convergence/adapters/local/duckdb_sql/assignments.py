@@ -92,16 +92,16 @@ def _fit(name: str, kind: SqlType, value: exp.Expr) -> None:
         value.replace(fitted)
 
 
-def _check(name: str, wanted: str, value: exp.Expr) -> None:
+def _check(name: str, expected: str, value: exp.Expr) -> None:
     kind, plain = kind_of(value), value.unnest()
-    if not kind or not wanted or kind == wanted or isinstance(plain, exp.Null | exp.Parameter | exp.Placeholder):
+    if not kind or not expected or kind == expected or isinstance(plain, exp.Null | exp.Parameter | exp.Placeholder):
         return
-    if isinstance(plain, exp.Literal) and plain.is_string and wanted in _MOMENTS | {"TIME"}:
-        value.replace(as_kind(plain.copy(), wanted))
+    if isinstance(plain, exp.Literal) and plain.is_string and expected in _MOMENTS | {"TIME"}:
+        value.replace(as_kind(plain.copy(), expected))
         return
     number = plain.this if isinstance(plain, exp.Neg) else plain
-    if isinstance(number, exp.Literal) and not number.is_string and wanted in {"NUMERIC", "BIGNUMERIC"}:
-        plain.replace(as_decimal(plain.copy(), wanted))
+    if isinstance(number, exp.Literal) and not number.is_string and expected in {"NUMERIC", "BIGNUMERIC"}:
+        plain.replace(as_decimal(plain.copy(), expected))
         return
-    if kind not in _TAKES.get(wanted, frozenset()):
-        raise StepFailed(f"A value of type {kind} cannot go into the column {name!r} of type {wanted}: CAST it.")
+    if kind not in _TAKES.get(expected, frozenset()):
+        raise StepFailed(f"A value of type {kind} cannot go into the column {name!r} of type {expected}: CAST it.")

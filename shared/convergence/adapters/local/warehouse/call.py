@@ -40,7 +40,7 @@ def call_procedure(
     from convergence.adapters.local.duckdb_sql.interpreter import Interpreter
 
     commits = Commits(job, call, at)
-    with commits.told(), job.transaction():
+    with commits.reported(), job.transaction():
         known = recorded(job, call.job_id, call.fingerprint, repeatable=call.repeatable)
         if known is not None:
             return known

@@ -49,7 +49,7 @@ class Commits:
                 raise
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def reported(self) -> Iterator[None]:
         """Say of a failure behind a commit that a part of the work stays; a repeatable call just failed."""
         try:
             yield

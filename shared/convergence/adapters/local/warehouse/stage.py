@@ -74,7 +74,7 @@ class NdjsonStage:
         self._loose_rows = 0
         self._chunks: dict[Path, dict[int, Path]] = {}  # chunk → the parts in it
         self._converting: asyncio.Task[None] | None = None
-        self._settling = False
+        self._finishing = False
 
     async def write(self, part: int, rows: Sequence[Row]) -> None:
         """Store rows as part `part`; a part written again replaces its earlier self.
@@ -155,10 +155,10 @@ class NdjsonStage:
 
     async def finish_chunks(self, *, in_order: bool = False) -> None:
         """Wait for the chunk in the making. `in_order`: rows have to keep their order, so no chunk is used."""
-        self._settling = True
+        self._finishing = True
         if self._converting is not None:
             await self._converting
-        self._settling = False
+        self._finishing = False
         if in_order:
             await self._forget_chunks()
 
@@ -172,7 +172,7 @@ class NdjsonStage:
     async def _make_chunks(self, convert: Convert) -> None:
         """Make chunks of about CHUNK_ROWS, so that a load never waits long for the one in the making."""
         try:
-            while self._loose_rows >= CHUNK_ROWS and not self._settling:
+            while self._loose_rows >= CHUNK_ROWS and not self._finishing:
                 parts = self._taken()
                 chunk = self.folder / f"chunk-{min(parts):09d}.parquet"
                 await convert(self.table, list(parts.values()), chunk)

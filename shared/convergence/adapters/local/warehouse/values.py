@@ -45,13 +45,13 @@ def _fetch_bounded(answer: Answer, rows_max: int, wide: Sequence[int]) -> list[t
     rows: list[tuple[Any, ...]] = []
     size = 0
     while len(rows) < rows_max:
-        wanted = min(_BATCH, rows_max - len(rows))
-        batch = answer.fetchmany(wanted)
+        count = min(_BATCH, rows_max - len(rows))
+        batch = answer.fetchmany(count)
         rows += batch
         size += sum(_size(row[place]) for row in batch for place in wide)
         if size > RESULT_BYTES_MAX:
             raise StepFailed(f"The result has more than {RESULT_BYTES_MAX:,} bytes. Select fewer rows or columns.")
-        if len(batch) < wanted:
+        if len(batch) < count:
             break
     return rows
 

@@ -38,8 +38,8 @@ async def create(
 ) -> Json:
     """Close all open dead letters that a filter finds; one call looks at 10,000. Interrupted, it is asked again."""
     await check_exists(at, reach.org)
-    wanted = body.wanted(reach.org, at.services.clock.now())
+    criteria = body.criteria(reach.org, at.services.clock.now())
     if dry_run:
-        return Json(discards_plan_view(await discards.plan_discards(at.services, wanted, reason=body.reason)))
-    done = await discards.discard_all(at.services, wanted, reason=body.reason, by=reach.caller.name, cursor=cursor)
+        return Json(discards_plan_view(await discards.plan_discards(at.services, criteria, reason=body.reason)))
+    done = await discards.discard_all(at.services, criteria, reason=body.reason, by=reach.caller.name, cursor=cursor)
     return Json(discarded_view(done))

@@ -53,7 +53,7 @@ async def create(at: At, reach: Running, body: ReplaysBody, dry_run: DryRun = Fa
     if not body.force and not dry_run:
         check_days(at.services, body.pipeline or "", body.parameters)
     request = replays.ReplaysRequest(
-        wanted=body.wanted(reach.org, at.services.clock.now()),
+        criteria=body.criteria(reach.org, at.services.clock.now()),
         parameters=body.parameters,
         latest=body.latest,
         per_minute=body.per_minute,

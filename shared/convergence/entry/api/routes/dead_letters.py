@@ -62,7 +62,7 @@ Reading = Annotated[Reach, Depends(_needs("read"))]
 Running = Annotated[Reach, Depends(_needs("run"))]
 
 
-async def _wanted(
+async def _criteria(
     at: At,
     reach: Reading,
     pipeline: Name = None,
@@ -83,7 +83,7 @@ async def _wanted(
     )
 
 
-Wanted = Annotated[Filter, Depends(_wanted)]
+Criteria = Annotated[Filter, Depends(_criteria)]
 
 
 class FilterBody(Asked):
@@ -95,7 +95,7 @@ class FilterBody(Asked):
     older_than: str | None = Field(default=None, pattern=AGE)
     newer_than: str | None = Field(default=None, pattern=AGE)
 
-    def wanted(self, org: str | None, now: datetime) -> Filter:
+    def criteria(self, org: str | None, now: datetime) -> Filter:
         """Return them as the engine knows them."""
         return Filter(
             org=org,
@@ -128,20 +128,20 @@ def ago(now: datetime, age: str | None) -> datetime | None:
 @router.get("/{org}", response_model=DeadLetters, responses=documented(404))
 async def index(
     at: At,
-    wanted: Wanted,
+    criteria: Criteria,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
     cursor: Annotated[str | None, Query(max_length=2_000)] = None,
 ) -> Json:
     """List dead letters, latest first; a page with a cursor may hold fewer than `limit`."""
-    await check_exists(at, wanted.org)
-    return Json(await views.dead_letters(at.services, wanted, limit=limit, cursor=cursor))
+    await check_exists(at, criteria.org)
+    return Json(await views.dead_letters(at.services, criteria, limit=limit, cursor=cursor))
 
 
 @router.get("/{org}/summary", response_model=Summary, responses=documented(404))
-async def summary(at: At, wanted: Wanted) -> Json:
+async def summary(at: At, criteria: Criteria) -> Json:
     """Count dead letters by cause: error code, pipeline and step."""
-    await check_exists(at, wanted.org)
-    return Json(await views.summary(at.services, wanted))
+    await check_exists(at, criteria.org)
+    return Json(await views.summary(at.services, criteria))
 
 
 @router.get("/{org}/{letter_id}", response_model=DeadLetterDetail, responses=documented(404))
@@ -155,11 +155,11 @@ async def show(letter_id: LetterId, at: At, reach: Reading) -> Json:
 async def replay(letter_id: LetterId, at: At, reach: Running, body: ReplayBody | None = None) -> Json:
     """Run the run of a dead letter again from where it failed, with edited parameters if you like."""
     asked = body or ReplayBody()
-    letter = await require_dead_letter(at.services, reach.org, letter_id)
+    dead_letter = await require_dead_letter(at.services, reach.org, letter_id)
     with suppress(NotFound, ConfigErrors):  # its file is gone or broken: the pinned plan goes on without it
-        check_run(reach.caller, letter.org, at.services.catalog.get(letter.pipeline).pipeline)
+        check_run(reach.caller, dead_letter.org, at.services.catalog.get(dead_letter.pipeline).pipeline)
     if not asked.force:
-        check_days(at.services, letter.pipeline, asked.parameters or {})
+        check_days(at.services, dead_letter.pipeline, asked.parameters or {})
     applied = {step_id: Applied(word) for step_id, word in asked.applied.items()}
     run = await act.replay_dead_letter(
         at.services, reach.org, letter_id, parameters=asked.parameters, latest=asked.latest, applied=applied

@@ -59,7 +59,7 @@ class EventStream(StreamingResponse):
     "/events/{org}/{run_id}",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {"text/event-stream": {"schema": EVENT}}, "description": "One event a move."},
+        200: {"content": {"text/event-stream": {"schema": EVENT}}, "description": "One event for each transition."},
         **documented(404),
     },
 )
@@ -69,7 +69,7 @@ async def events(
     at: At,
     caller: Reader,
     request: Request,
-    last_event_id: Annotated[str | None, Header(max_length=300, description="Go on behind this event.")] = None,
+    last_event_id: Annotated[str | None, Header(max_length=300, description="Continue after this event.")] = None,
 ) -> EventStream:
     """Send each move of the run and its steps, then `end` when the run has ended.
 

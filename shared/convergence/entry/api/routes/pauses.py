@@ -58,4 +58,4 @@ async def resume(org: OrgName, path: PipelinePath, at: At, _: Admin) -> Json:
 
 
 def _paused(org: Org) -> PausedPipelines:
-    return {"paused": [{"pipeline": name, "reason": why} for name, why in sorted(org.paused_pipelines.items())]}
+    return {"paused": [{"pipeline": name, "reason": reason} for name, reason in sorted(org.paused_pipelines.items())]}

@@ -95,8 +95,8 @@ async def deliveries(
 ) -> Json:
     """List what was sent to the webhooks of an org, the latest event first, and what came of it."""
     await at.services.orgs.get(org)
-    wanted = None if status is None else DeliveryStatus(status)
-    page = await log.find_deliveries(at.services, org, webhook_id=webhook, status=wanted, limit=limit, cursor=cursor)
+    asked = None if status is None else DeliveryStatus(status)
+    page = await log.find_deliveries(at.services, org, webhook_id=webhook, status=asked, limit=limit, cursor=cursor)
     return Json({"deliveries": [log.delivery_view(each) for each in page.deliveries], "cursor": page.cursor})
 
 

@@ -39,14 +39,16 @@ def command() -> None:
 
 @command.command("focus", cls=Command)
 @click.argument("org")
-@click.option("--version", type=click.Choice(["1.3", "1.4"]), default="1.4", show_default=True, help="Of FOCUS.")
+@click.option(
+    "--version", type=click.Choice(["1.3", "1.4"]), default="1.4", show_default=True, help="Version of FOCUS."
+)
 @click.option(
     "--format",
     "form",
     type=click.Choice(["parquet", "csv"]),
     default="parquet",
     show_default=True,
-    help="Of the files.",
+    help="Format of the files.",
 )
 @click.option("--from", "first", type=Month(), required=True, metavar="MONTH", help="First billing period, as 2026-11.")
 @click.option("--to", "last", type=Month(), metavar="MONTH", help="Last billing period; by default the first one.")

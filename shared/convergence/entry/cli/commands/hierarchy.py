@@ -79,7 +79,7 @@ def show(session: Session, org: str) -> int:
 @click.argument("value")
 @click.pass_obj
 def find(session: Session, org: str, label: str, value: str) -> int:
-    """Find the node of ORG that LABEL and VALUE mean, with those above it: a level and a name, or a label.
+    """Find the node of ORG that LABEL and VALUE name, with those above it: a level and a name, or a label.
 
     \b
     Example:

@@ -107,7 +107,7 @@ def list_(session: Session, org: str) -> int:
 @click.argument("invoice_id")
 @click.pass_obj
 def void(session: Session, org: str, issuer: str, invoice_id: str) -> int:
-    """Let an invoice of ORG count no more; it stays in the list.
+    """Void an invoice of ORG: it no longer counts, and stays in the list.
 
     \b
     Example:

@@ -87,7 +87,7 @@ def list_(session: Session, org: str) -> int:
 @click.option("--overlap-hours", type=click.FloatRange(min=0), default=24, show_default=True)
 @click.pass_obj
 def rotate(session: Session, org: str, key_id: str, overlap_hours: float) -> int:
-    """Create a key like KEY_ID, which stays good for the overlap.
+    """Create a key like KEY_ID, which stays valid for the overlap.
 
     \b
     Example:

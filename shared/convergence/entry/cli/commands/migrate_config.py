@@ -1,4 +1,4 @@
-"""`convergence migrate-config`: an older pipeline file, rewritten in today's words."""
+"""`convergence migrate-config`: an older pipeline file, rewritten in the current form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from convergence.entry.cli.session import Session
 @click.option("--print", "shown", is_flag=True, help="Print the new text, and leave the file as it is.")
 @click.pass_obj
 def command(session: Session, file: str, shown: bool) -> int:
-    """Rewrite a pipeline's FILE in today's words. It means the same as before, and its comments are kept.
+    """Rewrite a pipeline's FILE in the current form. It means the same as before, and its comments are kept.
 
     A comment beside a key moves above it. Anchors and merged keys are written out.
 

@@ -153,7 +153,7 @@ def reconcile(session: Session, org: str, first: date, last: date | None) -> int
 @click.option("--to", "last", type=Month(), metavar="MONTH", help="Last month; by default the first one.")
 @click.pass_obj
 def publish(session: Session, org: str, first: date, last: date | None) -> int:
-    """Decide anew which closed periods of ORG the view cost_data_published shows, such as after a bill has changed.
+    """Determine again which closed periods of ORG the view cost_data_published shows, such as after a bill has changed.
 
     \b
     Example:

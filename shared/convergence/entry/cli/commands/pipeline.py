@@ -44,7 +44,7 @@ def paused(session: Session, org: str) -> int:
 @command.command("pause", cls=Command)
 @click.argument("org")
 @click.argument("pipeline")
-@click.option("--reason", default="", metavar="TEXT", help="Shown to those who wait.")
+@click.option("--reason", default="", metavar="TEXT", help="Shown with the runs that wait.")
 @click.pass_obj
 def pause(session: Session, org: str, pipeline: str, reason: str) -> int:
     """Let no run of PIPELINE start for ORG; they wait in the queue. Runs under way go on.
@@ -95,7 +95,7 @@ def _of(answer: Mapping[str, Any]) -> dict[str, str]:
 
 def _show(session: Session, org: str, found: Mapping[str, str]) -> int:
     if session.out.json:
-        session.out.data({"paused": [{"pipeline": name, "reason": why} for name, why in sorted(found.items())]})
+        session.out.data({"paused": [{"pipeline": name, "reason": reason} for name, reason in sorted(found.items())]})
     elif not found:
         session.out.line(f"{org} has no paused pipeline.")
     else:

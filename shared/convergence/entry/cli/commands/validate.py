@@ -15,7 +15,7 @@ from convergence.errors import ConfigError, InvalidInput
 
 @click.command("validate", cls=Command)
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
-@click.option("--explain", is_flag=True, help="Show each pipeline in today's words, as the engine reads it.")
+@click.option("--explain", is_flag=True, help="Show each pipeline in the current form, as the engine reads it.")
 @click.pass_obj
 def command(session: Session, paths: tuple[str, ...], explain: bool) -> int:
     """Check files, folders or pipelines by name; without PATH everything below the configs folder.

@@ -49,13 +49,13 @@ async def health(request: Request, at: At, _: Operator) -> Response:
 
 
 @router.get(_LETTERS)
-async def letters(request: Request, at: At, _: Operator) -> Response:
+async def list_dead_letters(request: Request, at: At, _: Operator) -> Response:
     """Show the open dead letters of all orgs by cause, and messages that belong to none."""
     return await page(request, "all_dead_letters.html", view=await all_dead_letters(at.services))
 
 
 @router.get(f"{_LETTERS}/letter/{{letter_id}}")
-async def letter(request: Request, letter_id: str, at: At, _: Operator) -> Response:
+async def show_dead_letter(request: Request, letter_id: str, at: At, _: Operator) -> Response:
     """Show one dead letter of any org, or a message of none."""
     found = await detail(at.services, None, letter_id, payload=True)
     return await page(request, "letter.html", letter=found, here=f"/ui{_LETTERS}", can_run=True)

@@ -112,14 +112,14 @@ async def charges(
     asked = _asked(at, first, last, "service", currency, dict(request.query_params))
     await at.services.orgs.get(org)
     given = {name: text for name, text in {**asked.filters, "currency": currency}.items() if text}
-    wanted = days(asked.first, asked.last) | {name: Parameter("STRING", text) for name, text in given.items()}
+    values = days(asked.first, asked.last) | {name: Parameter("STRING", text) for name, text in given.items()}
     place = {"skip": Parameter("INT64", skip)} | ({"after": Parameter("STRING", after)} if after else {})
     rows: list[Row] = []
     totals: list[Row] = []
     if FOCUS in await tables_of(at.services, org):
         sql = charges_sql(given, without, goes_on=after != "")
-        rows = await ask(at.services, org, sql, wanted | place, rows_max=CHARGES_PER_PAGE)
-        totals = await ask(at.services, org, charged_sql(given, without), wanted)
+        rows = await ask(at.services, org, sql, values | place, rows_max=CHARGES_PER_PAGE)
+        totals = await ask(at.services, org, charged_sql(given, without), values)
     return await page(
         request,
         "charges.html",

@@ -21,7 +21,7 @@ from convergence.entry.api.runtime import At, Caller, Runtime
 from convergence.entry.ui.access import check_operator, rights
 from convergence.entry.ui.forms import Form, Signed
 from convergence.entry.ui.pages import PageRoute, page, redirect
-from convergence.entry.ui.views.dead_letters import PAGE, dead_letters_page, letters_of, of_cause
+from convergence.entry.ui.views.dead_letters import PAGE, dead_letters_of, dead_letters_page, of_cause
 from convergence.entry.ui.views.payloads import payload_page
 from convergence.errors import ConfigErrors, Conflict, NotFound
 
@@ -54,7 +54,7 @@ async def replay_all(request: Request, org: OrgName, at: At, caller: Runner, for
     """Count what a replay of a whole cause would do; start it when the visitor has seen the count."""
     cause = _cause(form)
     _check_pipeline(at, caller, org, cause.pipeline)
-    asked = ReplaysRequest(wanted=of_cause(org, cause), operator=caller.kind == "root", created_by=caller.name)
+    asked = ReplaysRequest(criteria=of_cause(org, cause), operator=caller.kind == "root", created_by=caller.name)
     if form.get("sure") != "1":
         counted = await plan(at.services, asked)
         return await page(request, "replay_all.html", active="dead-letters", cause=cause, plan=counted)
@@ -67,11 +67,11 @@ async def replay_all(request: Request, org: OrgName, at: At, caller: Runner, for
 async def discard(request: Request, org: OrgName, at: At, caller: Runner, form: Signed) -> Response:
     """Close the dead letters of a cause, at most 50 at once, with a reason."""
     cause = _cause(form)
-    letters = await letters_of(at.services, org, cause)
+    found = await dead_letters_of(at.services, org, cause)
     reason = form.get("reason", "").strip()
     if not reason:
-        return await page(request, "discard.html", active="dead-letters", cause=cause, count=len(letters))
-    for letter_id in letters:
+        return await page(request, "discard.html", active="dead-letters", cause=cause, count=len(found))
+    for letter_id in found:
         await act.discard(at.services, org, letter_id, reason=reason, by=caller.name)
     return redirect(f"/ui/{org}/dead-letters")
 
@@ -100,7 +100,7 @@ async def cause_letters(
 
 
 @router.get(f"{_PAGE}/letter/{{letter_id}}")
-async def letter(request: Request, org: OrgName, letter_id: str, at: At, caller: Reader) -> Response:
+async def show_dead_letter(request: Request, org: OrgName, letter_id: str, at: At, caller: Reader) -> Response:
     """Show one dead letter: its reason, the failing frame, its parameters."""
     found = await detail(at.services, org, letter_id, payload=caller.kind == "root")
     return await page(
@@ -151,7 +151,7 @@ async def replay_edited(request: Request, org: OrgName, at: At, caller: Runner, 
         run = await act.replay_dead_letter(at.services, org, view.letter_id, parameters=dict(view.changes) or None)
         return redirect(f"/ui/{org}/runs/{run.run_id}")
     asked = ReplaysRequest(
-        wanted=of_cause(org, cause),
+        criteria=of_cause(org, cause),
         parameters=view.changes,
         operator=caller.kind == "root",
         created_by=caller.name,
@@ -170,8 +170,8 @@ async def change_replay(org: OrgName, replay_id: str, change: str, at: At, _: Ru
 
 
 async def _replay(at: Runtime, caller: Caller, org: str, letter_id: str) -> Run:
-    letter = await require_dead_letter(at.services, org, letter_id)
-    _check_pipeline(at, caller, org, letter.pipeline)
+    dead_letter = await require_dead_letter(at.services, org, letter_id)
+    _check_pipeline(at, caller, org, dead_letter.pipeline)
     return await act.replay_dead_letter(at.services, org, letter_id)
 
 

@@ -38,9 +38,9 @@ async def deliveries(
     await at.services.orgs.get(org)
     if status and status not in set(DeliveryStatus):
         raise InvalidInput(f"no delivery has the status {status[:40]!r}")
-    wanted = DeliveryStatus(status) if status else None
+    chosen = DeliveryStatus(status) if status else None
     found = await log.find_deliveries(
-        at.services, org, webhook_id=webhook.strip() or None, status=wanted, limit=_PAGE, cursor=cursor
+        at.services, org, webhook_id=webhook.strip() or None, status=chosen, limit=_PAGE, cursor=cursor
     )
     given = {name: value for name, value in (("webhook", webhook.strip()), ("status", status)) if value}
     return await page(

@@ -37,14 +37,14 @@ async def webhooks(request: Request, org: OrgName, at: At, caller: Reader) -> Re
 @router.post(_PAGE)
 async def create(request: Request, org: OrgName, at: At, caller: Admin, form: Signed) -> Response:
     """Add a webhook; its secret is on this page and nowhere else."""
-    wanted = WebhookChange(
+    requested = WebhookChange(
         url=form.get("url", "").strip(),
         events=form.many("event"),
         pipelines=form.get("pipelines", "").strip() or "*",
         description=form.get("description", "").strip(),
     )
     try:
-        made = await change.create_webhook(at.services, org, wanted)
+        made = await change.create_webhook(at.services, org, requested)
     except (InvalidInput, QuotaExceeded) as error:
         return await _page(request, at, caller, org, form, str(error))
     return await _secret(request, made)

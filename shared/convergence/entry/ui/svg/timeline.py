@@ -119,11 +119,11 @@ def _bars(found: Sequence[Segment], scale: _Scale) -> list[Bar]:
     return bars
 
 
-_SAID: Final = {"ok": "ran", "fail": "failed", "off": "stopped", "run": "runs", "wait": "waits"}
+_VERBS: Final = {"ok": "ran", "fail": "failed", "off": "stopped", "run": "runs", "wait": "waits"}
 
 
 def _words(found: Sequence[Segment]) -> str:
-    parts = [f"{clock(each.start)} to {clock(each.end)} {_SAID[each.kind]}: {each.cause[:200]}" for each in found[-8:]]
+    parts = [f"{clock(each.start)} to {clock(each.end)} {_VERBS[each.kind]}: {each.cause[:200]}" for each in found[-8:]]
     return "; ".join(parts) or "not started"
 
 

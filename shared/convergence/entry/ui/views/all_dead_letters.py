@@ -42,7 +42,10 @@ async def all_dead_letters(services: Services) -> AllDeadLetters:
     counts: Counter[tuple[str, Cause]] = Counter()
     complete = True
     async for found in pages(services, Filter(state=DeadLetterState.OPEN)):
-        counts.update((letter.org, Cause(letter.code, letter.pipeline, letter.step_id)) for letter, _ in found.found)
+        counts.update(
+            (dead_letter.org, Cause(dead_letter.code, dead_letter.pipeline, dead_letter.step_id))
+            for dead_letter, _ in found.found
+        )
         complete = found.cursor is None
     ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
     unassigned = await dead_letters(services, Filter(org="", state=DeadLetterState.OPEN), limit=MESSAGES_MAX)

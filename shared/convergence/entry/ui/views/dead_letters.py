@@ -44,8 +44,8 @@ class DeadLettersPage:
 async def dead_letters_page(services: Services, org: str, pipeline: str | None) -> DeadLettersPage:
     """Return the page. Raises `NotFound` for an org that does not exist."""
     await services.orgs.get(org)
-    wanted = Filter(org=org, pipeline=pipeline, state=DeadLetterState.OPEN)
-    counted = await count_causes(services, wanted)
+    criteria = Filter(org=org, pipeline=pipeline, state=DeadLetterState.OPEN)
+    counted = await count_causes(services, criteria)
     groups = []
     for cause, count in counted.causes[:GROUPS_MAX]:
         found = await dead_letters(services, of_cause(org, cause), limit=SHOWN)
@@ -81,7 +81,7 @@ def of_cause(org: str, cause: Cause) -> Filter:
     )
 
 
-async def letters_of(services: Services, org: str, cause: Cause) -> list[str]:
+async def dead_letters_of(services: Services, org: str, cause: Cause) -> list[str]:
     """Return the ids of a cause's open dead letters, at most 50, latest first."""
     page = await find(services, of_cause(org, cause), limit=PAGE)
-    return [found.letter.letter_id for found in page.found]
+    return [found.dead_letter.letter_id for found in page.found]

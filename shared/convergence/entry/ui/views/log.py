@@ -57,11 +57,11 @@ async def run_log(
 
 def _search(logged: Iterable[dict[str, Any]], text: str, level: str, failing: str, moves: Sequence[Move]) -> Log:
     lines = list(logged)
-    wanted = [each for each in lines if _matches(each, text, level)] if text or level else lines
+    selected = [each for each in lines if _matches(each, text, level)] if text or level else lines
     own = [_line(each) for each in lines if each.get("step_id") == failing] if failing else []
     own += [_moved(move) for move in moves if failing and move["step_id"] == failing]
     last = sorted(own, key=lambda line: line.at)[-_LAST:]
-    return Log([_line(each) for each in wanted[-LINES_MAX:]], len(lines), len(wanted), last)
+    return Log([_line(each) for each in selected[-LINES_MAX:]], len(lines), len(selected), last)
 
 
 def _matches(data: Mapping[str, Any], text: str, level: str) -> bool:

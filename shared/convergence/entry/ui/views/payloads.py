@@ -55,28 +55,28 @@ async def payload_page(services: Services, org: str, cause: Cause, text: str | N
         NotFound: no dead letter of the cause is open, or it is a message without a run.
     """
     found = (await find(services, of_cause(org, cause), limit=1)).found
-    if not found or not found[0].letter.run_id:
+    if not found or not found[0].dead_letter.run_id:
         raise NotFound("Dead letters of this cause are no longer open, or they are messages.")
-    letter = found[0].letter
-    run = (await require_run(services, org, letter.run_id)).run
+    dead_letter = found[0].dead_letter
+    run = (await require_run(services, org, dead_letter.run_id)).run
     before = pretty(dict(run.parameters))
     changes: Mapping[str, Any] = {}
     wrong, whole = "", None
     try:
         changes = {} if text is None else changes_of(run.parameters, text)
         await check_edit(services, run, changes or None, latest=False)
-        whole = await plan(services, ReplaysRequest(wanted=of_cause(org, cause), parameters=changes))
+        whole = await plan(services, ReplaysRequest(criteria=of_cause(org, cause), parameters=changes))
     except ConvergenceError as error:
         wrong = str(error)
     return PayloadPage(
         cause=cause,
-        letter_id=letter.letter_id,
-        run_id=letter.run_id,
+        letter_id=dead_letter.letter_id,
+        run_id=dead_letter.run_id,
         text=before if text is None else text,
         lines=difference(run.parameters, changes),
         changes=changes,
         wrong=wrong,
-        first=await effect_of(services, org, letter.run_id),
+        first=await effect_of(services, org, dead_letter.run_id),
         whole=whole,
     )
 

@@ -34,11 +34,11 @@ def remainder(answer: Answer, paging: Pagination | None, data_path: str) -> str:
     if not sign or (paging is not None and _known_to_end(paging, answer)):
         return ""
     if paging is None or paging.type == "none":
-        why = "config.pagination does not ask for it" if paging is not None else "config.pagination is not set"
+        reason = "config.pagination does not ask for it" if paging is not None else "config.pagination is not set"
     else:
         at = f" at {paging.path!r}" if paging.path else ""
-        why = f"config.pagination ({paging.type}) found no next page{at}"
-    return f"the answer says that there is more ({sign}), and {why}: only this much was loaded"
+        reason = f"config.pagination ({paging.type}) found no next page{at}"
+    return f"the answer says that there is more ({sign}), and {reason}: only this much was loaded"
 
 
 def _known_to_end(paging: Pagination, answer: Answer) -> bool:

@@ -179,9 +179,9 @@ class InferredTable:
                 name = column_name(field, kind, {each.lower() for each in columns})
                 records = self._options.nested == "record" and not kind
                 columns[name] = self._described(column_for(name, values, records=records), Origin(field, kind))
-        wanted = replace(self.schema, columns=with_lineage(tuple(columns.values())))
+        widened = replace(self.schema, columns=with_lineage(tuple(columns.values())))
         try:
-            await self._context.warehouse.ensure_table(wanted)
+            await self._context.warehouse.ensure_table(widened)
         except SchemaMismatch as error:
             self._context.logger.info("%s: another run was first: %s", self._name, error)
         else:

@@ -163,22 +163,22 @@ def _converted(node: exp.Expr) -> exp.Expr:
         raise StepFailed("The type RANGE cannot be used here.")
     if isinstance(value, exp.Parameter | exp.Null):
         return node  # a typed placeholder, or NULL of a type
-    kind, wanted = kind_of(value), kind_named(target)
-    if wanted in {"STRUCT", "ARRAY"}:
+    kind, expected = kind_of(value), kind_named(target)
+    if expected in {"STRUCT", "ARRAY"}:
         if (fitted := fit_fields(value, target)) is not None:
             node.set("this", fitted)
         return node
-    if kind in _TARGETS and wanted not in {"", "STRING", kind} | _TARGETS[kind]:
-        raise StepFailed(f"{kind} cannot be cast to {wanted}.")
-    if wanted == "STRING":
+    if kind in _TARGETS and expected not in {"", "STRING", kind} | _TARGETS[kind]:
+        raise StepFailed(f"{kind} cannot be cast to {expected}.")
+    if expected == "STRING":
         return as_text(value)
-    if wanted == "BYTES" and kind == "STRING":
+    if expected == "BYTES" and kind == "STRING":
         return function("encode", value, kind="BYTES")
-    if kind in {"STRING", ""} and wanted in _READERS:
-        return as_kind(value, wanted)
-    if wanted in _DECIMALS and kind == "FLOAT64":
-        return as_decimal(value, wanted)
-    if wanted == "INT64" and kind == "FLOAT64":
+    if kind in {"STRING", ""} and expected in _READERS:
+        return as_kind(value, expected)
+    if expected in _DECIMALS and kind == "FLOAT64":
+        return as_decimal(value, expected)
+    if expected == "INT64" and kind == "FLOAT64":
         node.set("this", function("round", value, kind="FLOAT64"))  # half away from zero; DuckDB's cast rounds to even
     return node
 

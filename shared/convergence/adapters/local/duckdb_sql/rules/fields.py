@@ -108,13 +108,13 @@ def fit_fields(value: exp.Expr, target: exp.DataType) -> exp.Expr | None:
     """
     if target.this is exp.DataType.Type.ARRAY and target.expressions:
         return _fit_elements(value, target.expressions[0])
-    names, wanted = names_of(value), _lowered(target)
+    names, expected = names_of(value), _lowered(target)
     if target.this is not exp.DataType.Type.STRUCT or names is None or not any(names):
         return None
-    if [name.lower() for name in names] == wanted:
+    if [name.lower() for name in names] == expected:
         return None
-    if len(names) != len(wanted):
-        raise StepFailed(f"A struct of {len(names)} fields cannot be cast to one of {len(wanted)}.")
+    if len(names) != len(expected):
+        raise StepFailed(f"A struct of {len(names)} fields cannot be cast to one of {len(expected)}.")
     return without_names(value, len(names))
 
 

@@ -14,10 +14,10 @@ from convergence.engine.views.dead_letter_discards import DiscardsPlanView, disc
 from convergence.entry.cli.commands.dead_letters.group import (
     BY,
     command,
+    criteria_of,
     filter_options,
     is_every,
     show_causes,
-    wanted_of,
 )
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.server import quoted
@@ -54,17 +54,17 @@ def discards(session: Session, /, org: str, dry_run: bool, **given: Any) -> int:
 
 async def _dry(session: Session, org: str, given: Mapping[str, Any]) -> int:
     with session.reading() as services:
-        wanted = await wanted_of(services, org, {**given, "state": DeadLetterState.OPEN.value})
-        return _show_plan(session, discards_plan_view(await plan_discards(services, wanted, reason=given["reason"])))
+        criteria = await criteria_of(services, org, {**given, "state": DeadLetterState.OPEN.value})
+        return _show_plan(session, discards_plan_view(await plan_discards(services, criteria, reason=given["reason"])))
 
 
 async def _local(session: Session, org: str, given: Mapping[str, Any]) -> int:
     async with session.writing(f"dead-letters discard-all {org}") as writer:
-        wanted = await wanted_of(writer.services, org, {**given, "state": DeadLetterState.OPEN.value})
-        done = await discard_all(writer.services, wanted, reason=given["reason"], by=BY)
+        criteria = await criteria_of(writer.services, org, {**given, "state": DeadLetterState.OPEN.value})
+        done = await discard_all(writer.services, criteria, reason=given["reason"], by=BY)
         discarded = done.dead_letters
         while done.cursor is not None:
-            done = await discard_all(writer.services, wanted, reason=given["reason"], by=BY, cursor=done.cursor)
+            done = await discard_all(writer.services, criteria, reason=given["reason"], by=BY, cursor=done.cursor)
             discarded += done.dead_letters
         return _show(session, discarded)
 
@@ -82,5 +82,5 @@ def _show(session: Session, discarded: int) -> int:
     if session.out.json:
         session.out.data({"discarded": discarded})
     else:
-        session.out.line(f"discarded {counted(discarded, 'dead letter')}")
+        session.out.line(f"discarded {counted(discarded, 'dead dead_letter')}")
     return 0

@@ -60,7 +60,7 @@ def reach_of(org: str) -> str | None:
     return None if is_every(org) else org
 
 
-async def wanted_of(services: Services, org: str, given: Mapping[str, Any]) -> Filter:
+async def criteria_of(services: Services, org: str, given: Mapping[str, Any]) -> Filter:
     """Return the filter of a command's options. Raises `NotFound` for an org and `InvalidInput` for an age."""
     if not is_every(org):
         await known_org(services, org)

@@ -18,12 +18,12 @@ from convergence.engine.views.dead_letter_replays import ReplaysPlanView, Replay
 from convergence.entry.cli.commands.dead_letters.group import (
     BY,
     command,
+    criteria_of,
     filter_options,
     is_every,
     look,
     reach_of,
     show_causes,
-    wanted_of,
 )
 from convergence.entry.cli.follow import TICK_S, Silent, Waits, follow, stored_runs, under_way, wait_for_one
 from convergence.entry.cli.installation import Writer
@@ -140,7 +140,7 @@ async def _request(services: Services, org: str, given: Mapping[str, Any]) -> re
     if not given["force"]:
         check_days(services, given["pipeline"] or "", given["parameters"])
     return replays.ReplaysRequest(
-        wanted=await wanted_of(services, org, {**given, "state": DeadLetterState.OPEN.value}),
+        criteria=await criteria_of(services, org, {**given, "state": DeadLetterState.OPEN.value}),
         parameters=given["parameters"],
         latest=given["latest"],
         per_minute=given["per_minute"],
@@ -241,6 +241,6 @@ def _progress(view: ReplayView) -> str:
     counts = f"{view['completed']:,} of {view['total']:,} completed"
     unwell = {"failed again": view["failed"], "refused": view["refused"]}
     bad = "".join(f", {count:,} {name}" for name, count in unwell.items() if count)
-    why = view["reason"] or (f"waits for {view['waits_for']}" if view["waits_for"] else "")
-    reason = f" ({why})" if why else ""
+    cause = view["reason"] or (f"waits for {view['waits_for']}" if view["waits_for"] else "")
+    reason = f" ({cause})" if cause else ""
     return f"{view['status']}{reason}: {counts}{bad}"

@@ -18,12 +18,12 @@ from convergence.entry.cli.commands import replay
 from convergence.entry.cli.commands.dead_letters.group import (
     BY,
     command,
+    criteria_of,
     filter_options,
     is_every,
     look,
     reach_of,
     show_causes,
-    wanted_of,
 )
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.server import quoted
@@ -33,7 +33,7 @@ from convergence.entry.cli.session import Session
 @command.command("list", cls=Command)
 @click.argument("org")
 @filter_options
-@click.option("--state", type=click.Choice([each.value for each in DeadLetterState]), help="How they stand.")
+@click.option("--state", type=click.Choice([each.value for each in DeadLetterState]), help="Only those in this state.")
 @click.option("--by-cause", is_flag=True, help="Count them by error code, pipeline and step.")
 @click.option("--limit", type=int, default=20, show_default=True, help="How many, at most 500.")
 @click.option("--cursor", metavar="TEXT", help="Continue after the page that returned this cursor.")
@@ -50,10 +50,10 @@ def list_(session: Session, /, org: str, by_cause: bool, limit: int, cursor: str
     page = {} if by_cause else {"limit": limit, "cursor": cursor}
 
     async def work(services: Services) -> Summary | DeadLetters:
-        wanted = await wanted_of(services, org, given)
+        criteria = await criteria_of(services, org, given)
         if by_cause:
-            return await views.summary(services, wanted)
-        return await views.dead_letters(services, wanted, limit=limit, cursor=cursor)
+            return await views.summary(services, criteria)
+        return await views.dead_letters(services, criteria, limit=limit, cursor=cursor)
 
     path = f"/dead-letters/{quoted(org)}{'/summary' if by_cause else ''}"
     found: Any = look(session, org, work, path, {**given, **page})
@@ -180,7 +180,7 @@ def _show_page(session: Session, org: str, page: DeadLetters, limit: int) -> Non
     session.out.table(names, rows, right={len(names) - 3})
     if more is not None:
         session.out.note(
-            f"more: {session.command('dead-letters', 'list', org, '--limit', str(limit), '--cursor', more)}"
+            f"more: {session.command('dead-dead_letters', 'list', org, '--limit', str(limit), '--cursor', more)}"
         )
 
 

@@ -102,7 +102,7 @@ async def run_all(session: Session, start: str | None, end: str | None) -> int:
                 await _one(session, writer, rows, each) for each in _plans(writer.services, sandbox, first, last)
             ]
             totals = await _ask(writer.services, FOCUS, TOTALS_SQL)
-            said = _worst_first(await _ask(writer.services, RESULTS, VERDICTS_SQL))
+            verdicts = _worst_first(await _ask(writer.services, RESULTS, VERDICTS_SQL))
             dataset = dataset_of(writer.services, demo.ORG)
             for bill in BILLS:
                 await writer.services.warehouse.ensure_table(dataset, writer.services.schemas.get(bill))
@@ -119,15 +119,15 @@ async def run_all(session: Session, start: str | None, end: str | None) -> int:
                 "end_date": last,
                 "pipelines": reported,
                 "totals": totals,
-                "verdict": said[0]["status"] if said else "empty",
-                "verdicts": said,
+                "verdict": verdicts[0]["status"] if verdicts else "empty",
+                "verdicts": verdicts,
                 "bills": closed,
                 "periods": periods,
             }
         )
     else:
         _print(session, reported, closed)
-        _print_table(session, totals, said)
+        _print_table(session, totals, verdicts)
         session.out.line("\nCharges against bill and invoice, by provider, account and billing period")
         session.out.table(PERIODS, [[each[name] for name in PERIODS] for each in periods], right={5, 6, 7, 8, 9})
     return 0 if all(each["status"] in {"completed", "not run"} for each in reported) else 1

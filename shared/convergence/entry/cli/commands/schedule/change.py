@@ -127,7 +127,7 @@ def delete(session: Session, org: str, schedule_id: str) -> int:
 @click.argument("schedule_id", metavar="SCHEDULE")
 @click.pass_obj
 def trigger(session: Session, org: str, schedule_id: str) -> int:
-    """Run what SCHEDULE runs, now; its own firings are unchanged.
+    """Start a run of SCHEDULE now; its own firings are unchanged.
 
     \b
     Example:

@@ -96,7 +96,7 @@ def update(session: Session, /, org: str, webhook_id: str, **given: Any) -> int:
 @click.option("--overlap-hours", type=click.FloatRange(min=0), default=24, show_default=True)
 @click.pass_obj
 def rotate(session: Session, org: str, webhook_id: str, overlap_hours: float) -> int:
-    """Print a new secret of WEBHOOK; the one before signs beside it for the overlap.
+    """Print a new secret of WEBHOOK; requests are signed with the former one too for the overlap.
 
     \b
     Example:
@@ -120,7 +120,7 @@ def rotate(session: Session, org: str, webhook_id: str, overlap_hours: float) ->
 @click.argument("webhook_id", metavar="WEBHOOK")
 @click.pass_obj
 def delete(session: Session, org: str, webhook_id: str) -> int:
-    """Remove WEBHOOK of ORG; what was not delivered by now never is.
+    """Remove WEBHOOK of ORG; events that are not delivered yet never will be.
 
     \b
     Example:

@@ -74,10 +74,8 @@ def deliveries(
     async def work() -> Mapping[str, Any]:
         with session.reading() as services:
             await known_org(services, org)
-            wanted = None if status is None else DeliveryStatus(status)
-            page = await find_deliveries(
-                services, org, webhook_id=webhook_id, status=wanted, limit=limit, cursor=cursor
-            )
+            asked = None if status is None else DeliveryStatus(status)
+            page = await find_deliveries(services, org, webhook_id=webhook_id, status=asked, limit=limit, cursor=cursor)
             return {"deliveries": [delivery_view(each) for each in page.deliveries], "cursor": page.cursor}
 
     server = session.server()
