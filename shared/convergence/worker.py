@@ -127,7 +127,7 @@ class LocalWorker:
 
     async def _ended(self, org: str, run_id: str) -> Run:
         run = await self._run(org, run_id)
-        if run.terminal:  # the reconciler would come by in a minute; who waits wants the totals now
+        if run.terminal:  # the reconciler would come by in a minute; a caller that waits needs the totals now
             await reconcile_run(self.services, run_id)
             run = await self._run(org, run_id)
         return run

@@ -161,7 +161,7 @@ def _decide_last(instants: Instants, schedule: Schedule, slot: datetime, horizon
     closed: list[Blackout] = []
     while chosen is not None and (blackout := _blackout(timing.blackouts, chosen)) is not None:
         closed.insert(0, blackout)
-        before = slot if slot < blackout.start else None  # the slot counts also where no calendar has it any more
+        before = slot if slot < blackout.start else None  # the slot counts also where no calendar still has it
         earlier = next(instants.before(timing, blackout.start), None)
         chosen = before if before is None or earlier is None else max(before, earlier)
     if chosen is None:

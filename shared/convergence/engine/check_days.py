@@ -30,6 +30,6 @@ def today_of(services: Services, pipeline: str) -> date:
     """Return the day on which a run of `pipeline` would start, in the zone of its schedule."""
     try:
         schedule = services.catalog.get(pipeline).pipeline.schedule
-    except (NotFound, ConfigErrors):  # whoever runs it reports that
+    except (NotFound, ConfigErrors):  # its run reports that
         schedule = None
     return services.clock.now().astimezone(UTC if schedule is None else zone(schedule.timezone)).date()

@@ -107,11 +107,11 @@ def _some(names: list[str]) -> str:
 
 _Check = Callable[[Services], Awaitable[tuple[str, str]]]  # what was found, and the cure
 _BIGQUERY: Final = "grant the account BigQuery's roles (docs/google-cloud.md, Permissions)"
-_TICKS: Final = "see that ticks arrive (job convergence-tick, function scheduler), or that `convergence serve` runs"
+_TICKS: Final = "make sure that ticks arrive (job convergence-tick, function scheduler) or `convergence serve` runs"
 _INDEXES: Final = "apply infra/: an index may be missing"
 # name → (check, the cure when it raises)
 _CHECKS: Final[Mapping[str, tuple[_Check, str]]] = {
-    "store": (_store, "see that Firestore's database exists and the account may use it (docs/deploy.md)"),
+    "store": (_store, "make sure that Firestore's database exists and the account may use it (docs/deploy.md)"),
     "keyring": (_keyring, "enable the key's version, or grant its use to the account (docs/runbooks.md)"),
     "procedures": (_procedures, _BIGQUERY),
     "migrations": (_migrations, "correct the script that the message names"),

@@ -119,7 +119,7 @@ async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | No
         )
     check_addresses(services, parameters or {})
     secret = {name for name, spec in loaded.pipeline.parameters.items() if spec.type == "secret"}
-    kept_secrets = run.sealed.keys() & secret  # one that is not a secret any more has to be given again
+    kept_secrets = run.sealed.keys() & secret  # one that is no longer a secret has to be given again
     given = edited(loaded, {**run.parameters, **dict.fromkeys(kept_secrets, SEALED)}, parameters or {})
     kept, secrets = split_secrets(
         loaded, resolve_parameters(loaded, given, fire_time=run.dated, zone=run.timezone or None)

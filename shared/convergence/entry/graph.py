@@ -11,7 +11,7 @@ from convergence.config.model.pipeline import Step
 from convergence.entry.ui.svg.layered import Place, Point, Spacing, curve, layout
 
 _BY: Final = Spacing(height=46, gap_x=64, gap_y=22, margin=24)
-_CHAR_WIDTH = 7.3  # of the widest usual letters at 12 px
+_CHAR_WIDTH = 7.3  # of the widest usual characters at 12 px
 
 
 def mermaid(loaded: LoadedPipeline) -> str:

@@ -27,7 +27,7 @@ class TableProcessor(ABC):
     destination_model = Destination
     fixed_table: str = ""  # where a step without a destination loads its rows
     date_field: str | None = None
-    key_columns: Sequence[str] = ()  # what tells the rows of a day apart; with them each row gets a `row_id`
+    key_columns: Sequence[str] = ()  # what distinguishes the rows of a day; with them each row gets a `row_id`
     provider: str = ""  # whose rows these are, where a table has those of several providers
 
     @abstractmethod

@@ -50,7 +50,7 @@ def test_the_first_and_the_last_year_are_taken(month: date) -> None:
     ("month", "message"),
     [
         (date(1969, 12, 1), "years 1970 to 2999, not 1969-12-01"),
-        (date(3000, 1, 1), "years 1970 to 2999, not of 3000-01-01"),
+        (date(3000, 1, 1), "years 1970 to 2999, not 3000-01-01"),
         (date(2026, 10, 2), "first day of a month, not on 2026-10-02"),
     ],
 )

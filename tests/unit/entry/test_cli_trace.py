@@ -51,14 +51,14 @@ def test_raw_rows_that_a_charge_does_not_name_or_that_are_gone_are_said_with_the
         assert found is None or found in shown.out
         return None if found is None else str(found)
 
-    assert advice("partly") == f"2 of the 2 raw rows that it names are not there any more. {AGAIN}"  # makes RAW
+    assert advice("partly") == f"2 of the 2 raw rows that it names no longer exist. {AGAIN}"  # makes RAW
     execute(
         acme,
         f"INSERT INTO {RAW} (BilledCost, BillingCurrency, BillingPeriodStart, source_format, row_id,"
         " x_pipeline_id, x_credential_id, x_pipeline_run_date)"
         f" SELECT 1, 'USD', TIMESTAMP '2026-11-01', 'focus', 'r1', '{PIPELINE}', 'c', DATE '2026-11-01'",
     )
-    assert advice("partly") == f"1 of the 2 raw rows that it names are not there any more. {AGAIN}"
+    assert advice("partly") == f"1 of the 2 raw rows that it names no longer exist. {AGAIN}"
     assert advice("whole") is None
     unnamed = "It does not say which raw rows it was made from: an earlier release loaded or made it."
     assert advice("older") == f"{unnamed} {AGAIN}"

@@ -26,7 +26,7 @@ from convergence.ports.step.settings import Delegates
 
 Report = Callable[[KeyPath, str], ConfigError]  # path below the step, message
 
-_OPTIONAL: Final = frozenset({"destination", "transform"})  # their absence is no mistake of the block's model
+_OPTIONAL: Final = frozenset({"destination", "transform"})  # their absence is not a mistake of the block's model
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ def check_slices(services: Services, pipeline: str, step: Step) -> None:
     """
     try:
         names = services.catalog.get(pipeline).prepared.names
-    except (NotFound, ConfigErrors):  # whoever creates it reports that
+    except (NotFound, ConfigErrors):  # its creation reports that
         return
     if names & _RANGE:
         return

@@ -118,7 +118,7 @@ async def _next_org(services: Services, current: _Pass) -> None:
         return
     moved = max(queue.virtual_start, current.virtual_time)
     if moved > tag and current.heap and moved > current.heap[0][0]:
-        heapq.heappush(current.heap, (moved, org))  # another pass admitted a run of it: it is not its turn any more
+        heapq.heappush(current.heap, (moved, org))  # another pass admitted a run of it: it is no longer its turn
         return
     try:
         again, admitted = await admit_next(services, queue, document.version, moved)

@@ -21,7 +21,7 @@ from convergence.processors.focus.corrections import OF_PERIOD, corrections, is_
 
 SUPERSEDED: Final = "cost_data_superseded"
 REASON: Final = "x_SupersededReason"
-# What tells a charge from all others of an org, whichever pipeline of its source wrote it.
+# What identifies a charge among all others of an org, whichever pipeline of its source wrote it.
 IDENTITY: Final = ("x_pipeline_run_date", "x_credential_id", "x_Provider", "x_ChargeId")
 # One row for each source of a rule; those with services have a row for each of them. `head` and `tail` are what stands
 # before and behind the * of a service; without one, `tail` is null.

@@ -186,7 +186,7 @@ def _row_file(
     if options.row_id and options.row_id not in names:
         raise StepFailed(f"config.row_id: {table.name} has no column {options.row_id!r} (STRING)")
     at = delivery.at.isoformat() if delivery.at is not None else ""
-    facts = {DELIVERY_ID: delivery.id, DELIVERED_AT: at, SOURCE_FILE: ""}  # empty: each file says it
+    facts = {DELIVERY_ID: delivery.id, DELIVERED_AT: at, SOURCE_FILE: ""}  # empty: each file names its own
     constants = {name: day.strftime(text) for name, text in options.constants.items()}
     constants |= {name: text for name, text in facts.items() if name in names}
     own = {OTHER_FIELDS} if options.unknown_columns != "keep" else set()

@@ -84,7 +84,7 @@ def _anchors(terms: Sequence[Term]) -> list[date]:
 
 def _periods(term: Term, anchor: date, until: date, *, cancelled: bool) -> Iterator[Invoice]:
     months, number = MONTHS[term.billing_cycle], 0
-    while _at(anchor, months * number) > term.first_paid:  # an anchor that lies behind the first day
+    while _at(anchor, months * number) > term.first_paid:  # an anchor that is after the first day
         number -= 1
     while (start := _at(anchor, months * number)) <= min(term.ends_on or until, until):
         end = _at(anchor, months * (number + 1))

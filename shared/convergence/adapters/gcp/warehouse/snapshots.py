@@ -1,6 +1,6 @@
 """Table snapshots: read-only copies of a dataset's tables that store only what differs later.
 
-A snapshot lies beside its table, so no function needs the right to create datasets ("Introduction to table snapshots",
+A snapshot is beside its table, so no function needs the right to create datasets ("Introduction to table snapshots",
 BigQuery documentation). BigQuery removes it when it expires.
 """
 

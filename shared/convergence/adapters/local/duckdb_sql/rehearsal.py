@@ -71,7 +71,7 @@ class Rehearsal:
 
     def _node(self, node: nodes.Node) -> None:
         for text in expressions_of(node):
-            if not isinstance(node, nodes.Assign):  # SET (a, b) = (1, 2) is no single expression
+            if not isinstance(node, nodes.Assign):  # SET (a, b) = (1, 2) is not a single expression
                 self._prepare(f"SELECT ({text.sql}\n)")
         if isinstance(node, nodes.Sql):
             self._sql(node.at)

@@ -48,7 +48,7 @@ from convergence.ports.warehouse import (
     WriteMode,
 )
 
-STATEMENT_LIMIT_S: Final = 600.0  # what a step has unless its file says otherwise
+STATEMENT_LIMIT_S: Final = 600.0  # a step's default, unless its file sets another
 
 
 class DuckDbWarehouse:

@@ -53,7 +53,7 @@ def _read_type(kind: SqlType) -> str:
         fields = ", ".join(f"{duckdb_name(checked(name))} {_read_type(field)}" for name, field in kind.fields)
         return f"STRUCT({fields})"
     if kind.name == "BYTES":
-        return "JSON"  # tells a text from a number whose digits are base64 too
+        return "JSON"  # distinguishes a text from a number whose digits are base64 too
     return duckdb_type(kind) if kind.name in _AS_IT_IS else "VARCHAR"
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 READERS: Final = 2
-CHECKPOINT_AT: Final = "4MiB"  # of journal; until then replaced slices lie in memory and in the file (default: 16 MiB)
+CHECKPOINT_AT: Final = "4MiB"  # of journal; until then replaced slices stay in memory and in the file (default: 16 MiB)
 
 
 _HEADERS: Final = 3 * 4_096  # bytes of a database file before its first block

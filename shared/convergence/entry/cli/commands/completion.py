@@ -29,7 +29,7 @@ def command(context: click.Context, shell: str) -> int:
     assert kind is not None, "the choices are the shells that click knows"
     root = context.find_root().command
     completing = kind(root, {}, NAME, COMPLETE)
-    # Not `source()`: it asks bash for its version, and there may be no bash here.
+    # Not `source()`: it asks bash for its version, and bash may be missing here.
     script = (completing.source_template % completing.source_vars()).strip()
     session.out.data({"script": script}) if session.out.json else session.out.line(script)
     return 0

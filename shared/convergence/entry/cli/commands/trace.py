@@ -112,7 +112,7 @@ def _advice(session: Session, services: Services, org: str, charge: Row, rows: S
     gone = named - {row["row_id"] for row in rows}
     if named and not gone:
         return None
-    lacking = f"{len(gone)} of the {counted(len(named), 'raw row')} that it names are not there any more."
+    lacking = f"{len(gone)} of the {counted(len(named), 'raw row')} that it names no longer exist."
     if not named:
         lacking = "It does not say which raw rows it was made from: an earlier release loaded or made it."
     commands = " ; ".join(_reloads(session, services, org, charge))

@@ -198,7 +198,7 @@ def _object(node: exp.Expr) -> exp.Expr:
     if len(pairs) != len(node.expressions) or any(kind_of(key) == "ARRAY" for key, _ in pairs):
         raise StepFailed("JSON_OBJECT takes pairs of key and value here.")
     if all(isinstance(key, exp.Literal) for key, _ in pairs):
-        first = {key.name: (key, value) for key, value in reversed(pairs)}  # of a key that is there twice
+        first = {key.name: (key, value) for key, value in reversed(pairs)}  # of a key that appears twice
         pairs = [first[name] for name in sorted(first)]
     flat = [
         part

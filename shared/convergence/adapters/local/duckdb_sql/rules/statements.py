@@ -22,7 +22,7 @@ def _anonymous(node: exp.Expr) -> exp.Expr:
 def _update(node: exp.Expr) -> exp.Expr:
     for change in node.expressions:
         target = change.this
-        if isinstance(target, exp.Column) and target.table:  # SET t.a = …: DuckDB wants the bare name
+        if isinstance(target, exp.Column) and target.table:  # SET t.a = …: DuckDB takes the bare name only
             change.set("this", exp.column(target.this.copy()))
         value = change.expression
         if isinstance(value, exp.Column) and value.name.upper() == "DEFAULT" and not value.this.quoted:

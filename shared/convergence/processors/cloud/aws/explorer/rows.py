@@ -18,7 +18,7 @@ from convergence.processors.genai.currency import CURRENCIES
 
 SOURCE_FORMAT: Final = "aws_cost_explorer"
 Detail = Literal["usage_type", "linked_account"]
-# What tells the groups of a month apart: the description has the usage type.
+# What distinguishes the groups of a month: the description has the usage type.
 KEY: Final = (
     *("BillingAccountId", "SubAccountId", "ChargePeriodStart", "line_type", "product_code", "ChargeDescription"),
     "BillingCurrency",

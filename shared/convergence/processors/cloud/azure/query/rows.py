@@ -25,7 +25,7 @@ DIMENSIONS: Final[Mapping[Detail, str]] = {
     "resource_group": "ResourceGroupName",
     "region": "ResourceLocation",
 }
-# What tells the rows of a month apart: source_file is the scope, and the description has what they are grouped by.
+# What distinguishes the rows of a month: source_file is the scope, and the description has what they are grouped by.
 KEY: Final = (
     *("source_file", "BillingAccountId", "SubAccountId", "RegionId", "ChargePeriodStart", "line_type", "product_code"),
     *("ChargeDescription", "BillingCurrency"),
