@@ -14,7 +14,7 @@ from convergence.ports.warehouse import Scope
 
 
 class SentJobs:
-    """Keeps what is sent; the dataset has a table, a view and yesterday's snapshot."""
+    """Keeps what is sent; the dataset has two tables, a view, yesterday's snapshot, and today's of one table."""
 
     project = "p"
 
@@ -26,6 +26,7 @@ class SentJobs:
     def list_tables(self, path: str, **_: Any) -> list[SimpleNamespace]:
         assert path == "p.acme_prod"
         kinds = {"usage": "TABLE", "usage_current": "VIEW", "usage_snapshot_20261129": "SNAPSHOT"}
+        kinds |= {"done": "TABLE", "done_snapshot_20261130": "SNAPSHOT"}
         return [SimpleNamespace(table_id=name, table_type=kind) for name, kind in kinds.items()]
 
     async def call(self, work: Callable[[Any], Any], *, doing: str) -> Any:
@@ -41,7 +42,7 @@ def test_only_tables_get_one_and_it_expires_at_an_instant_in_utc() -> None:
     snapshots = Snapshots(cast("Jobs", jobs), JobOptions({}, None, "p"))
     until = datetime(2027, 1, 4, 1, 30, tzinfo=timezone(timedelta(hours=2)))
     taken = asyncio.run(snapshots.take(Scope(dataset="acme_prod"), (), suffix="_snapshot_20261130", until=until))
-    assert taken == ["usage"]
+    assert taken == ["usage", "done"]  # what a run that was cut off has taken is not asked for again
     assert jobs.sent == [
         "CREATE SNAPSHOT TABLE IF NOT EXISTS `p.acme_prod.usage_snapshot_20261130`"
         " CLONE `p.acme_prod.usage`"

@@ -29,11 +29,15 @@ class Snapshots:
         """Take a snapshot of each table; see the port."""
         from google.cloud import bigquery
 
-        chosen = [name for name in await self._stored(scope.dataset) if not tables or name in tables]
+        kinds = await self._kinds(scope.dataset)
+        # Neither views nor snapshots; a repetition goes on where the one before ended.
+        chosen = [name for name, kind in kinds.items() if kind == "TABLE" and (not tables or name in tables)]
         options, project = await self._options.of(scope.lineage), self._jobs.client.project
         config = bigquery.QueryJobConfig(**options.config)
         expires = f"OPTIONS (expiration_timestamp = TIMESTAMP '{until.astimezone(UTC):%Y-%m-%d %H:%M:%S}+00')"
         for name in chosen:
+            if f"{name}{suffix}" in kinds:
+                continue
             kept = bigquery_name(project, scope.dataset, checked(f"{name}{suffix}", "table"))
             sql = f"CREATE SNAPSHOT TABLE IF NOT EXISTS {kept} CLONE {bigquery_name(project, scope.dataset, name)}"
             await self._jobs.query(
@@ -45,16 +49,16 @@ class Snapshots:
             )
         return chosen
 
-    async def _stored(self, dataset: str) -> list[str]:
-        """Return the tables that hold rows of their own: neither views nor snapshots."""
+    async def _kinds(self, dataset: str) -> dict[str, str]:
+        """Return name → kind (TABLE, VIEW, SNAPSHOT) of all tables of a dataset."""
         from google.api_core.exceptions import NotFound
 
         path = f"{self._jobs.client.project}.{dataset}"
 
-        def listed(client: bigquery.Client) -> list[str]:
-            return [each.table_id for each in client.list_tables(path, **HTTP) if each.table_type == "TABLE"]
+        def listed(client: bigquery.Client) -> dict[str, str]:
+            return {each.table_id: each.table_type for each in client.list_tables(path, **HTTP)}
 
         try:
             return await self._jobs.client.call(listed, doing=f"listing the tables of {dataset}")
         except NotFound:
-            return []
+            return {}
