@@ -120,6 +120,14 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Releases]:
         yield Releases(tmp_path_factory.mktemp("releases"), environment, closing)
 
 
+def test_the_other_release_is_an_earlier_one_with_other_code() -> None:
+    def git(*words: str) -> int:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, check=False).returncode
+
+    assert git("merge-base", "--is-ancestor", PREVIOUS, "HEAD") == 0
+    assert git("diff", "--quiet", PREVIOUS, "HEAD", "--", "shared/convergence/engine") == 1
+
+
 def test_a_run_of_either_release_is_finished_by_the_other_and_by_both(releases: Releases) -> None:
     for dispatcher, steps in ((OLD, [NEW]), (NEW, [OLD]), (OLD, [OLD, NEW]), (NEW, [OLD, NEW])):
         releases.subscribe(steps)
