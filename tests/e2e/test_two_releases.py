@@ -9,6 +9,8 @@ import asyncio
 import io
 import subprocess
 import tarfile
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,6 +41,7 @@ PREVIOUS = Path(__file__).with_name("previous_release.txt").read_text().split()[
 HERE = subprocess.run(["git", "cat-file", "-e", f"{PREVIOUS}^{{commit}}"], cwd=ROOT, capture_output=True, check=False)
 pytestmark = pytest.mark.skipif(HERE.returncode != 0, reason=f"this clone is shallow: it has no {PREVIOUS}")
 WAIT_S = 60.0
+BACKFILLS_S = 240.0  # a backfill looks at its runs once a minute
 STEPS = 4  # of example/hello
 NAMES = ("dispatcher", "step", "scheduler")
 
@@ -97,6 +100,29 @@ class Releases:
         found: dict[str, Any] = answer.json()
         return found
 
+    def tick(self, release: str) -> None:
+        """Let the scheduler of a release handle a tick."""
+        body = {
+            "message": {"data": "e30=", "messageId": "1", "publishTime": to_text(SystemClock().now())},
+            "subscription": "s",
+        }
+        answer = httpx.post(f"{self.functions[release, 'scheduler'].url}/push/tick", json=body, timeout=WAIT_S)
+        assert answer.status_code == 204, answer.text
+
+    def backfill(self, release: str) -> str:
+        """Create a backfill of three days by the API of a release; return its id."""
+        url = f"{self.functions[release, 'dispatcher'].url}/api/v1/pipelines/backfill/acme/example/hello"
+        days = {"from": "2026-11-01", "to": "2026-11-03", "mode": "all", "concurrency": 3}
+        created = httpx.post(url, json=days, headers=OPERATOR, timeout=WAIT_S)
+        assert created.status_code == 202, created.text
+        return str(created.json()["backfill_id"])
+
+    def backfilled(self, release: str, backfill_id: str) -> dict[str, Any]:
+        """Return a backfill as the API of a release shows it."""
+        url = f"{self.functions[release, 'dispatcher'].url}/api/v1/pipelines/backfills/acme/{backfill_id}"
+        found: dict[str, Any] = httpx.get(url, headers=OPERATOR, timeout=WAIT_S).json()
+        return found
+
 
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Releases]:
@@ -144,12 +170,19 @@ def test_a_run_of_either_release_is_finished_by_the_other_and_by_both(releases: 
 
 def _ticks_work(releases: Releases) -> None:
     for release in (OLD, NEW):
-        process = releases.functions[release, "scheduler"]
-        body = {
-            "message": {"data": "e30=", "messageId": "1", "publishTime": to_text(SystemClock().now())},
-            "subscription": "s",
-        }
-        answer = httpx.post(f"{process.url}/push/tick", json=body, timeout=WAIT_S)
-        assert answer.status_code == 204, answer.text
-        wrong = [line for line in process.output().splitlines() if '"severity":"ERROR"' in line or "WARNING" in line]
-        assert not wrong
+        releases.tick(release)
+    releases.subscribe([OLD, NEW])
+    made = {release: releases.backfill(release) for release in (OLD, NEW)}
+    end = time.monotonic() + BACKFILLS_S
+    while any(releases.backfilled(NEW, each)["status"] == "running" for each in made.values()):
+        assert time.monotonic() < end
+        for release in (OLD, NEW):
+            releases.tick(release)
+        threading.Event().wait(0.5)
+    for release in (OLD, NEW):
+        for backfill_id in made.values():
+            found = releases.backfilled(release, backfill_id)
+            assert (found["status"], found["counts"]["done"]) == ("done", 3), found
+    for release in (OLD, NEW):
+        lines = releases.functions[release, "scheduler"].output().splitlines()
+        assert not [line for line in lines if '"severity":"ERROR"' in line or "WARNING" in line]
