@@ -172,6 +172,7 @@ class LocalWorker:
                 else:
                     await reconcile(self.services, everything=True)
                     taken_up = True
+                    await self._begin_due()  # a process that is killed every few seconds fires and admits, too
             except Exception as error:
                 logger.warning("reconciling failed, trying again: %s", error, exc_info=error)
                 await self.services.clock.sleep(_PASS_MAX_S)
@@ -202,9 +203,13 @@ class LocalWorker:
         await note_alive(self.services)
         await self._close_completed()
         await reconcile(self.services)
+        await self._begin_due()
+        await hint_due(self.services)
+        await sweep_due(self.services)
+
+    async def _begin_due(self) -> None:
+        """Fire the schedules that are due, and admit the runs for which there is room."""
         if self._schedules:
             await self._sync()
             await fire_schedules(self.services)
         await admit_due(self.services)
-        await hint_due(self.services)
-        await sweep_due(self.services)

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from convergence.adapters.local.bus import LocalBus
 from convergence.domain.records import changed
 from convergence.domain.schedule import Blackout, Missed, Overlap, ScheduleState, Timing, scheduled_run_id
 from convergence.domain.status import RunStatus
@@ -23,6 +24,7 @@ from convergence.errors import InvalidInput, Transient
 from convergence.ports.documents import Replace
 from convergence.tenants.orgs import Org
 from convergence.tenants.schedule_requests import schedule_request
+from convergence.worker import LocalWorker
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.schedules.schedules import add, run_of, stored
 from tests.unit.engine.works import one
@@ -49,6 +51,27 @@ def test_a_due_schedule_makes_a_queued_run_that_is_admitted_and_ends(engine: Eng
         assert ended.status is RunStatus.COMPLETED
         assert ended.schedule_id == schedule.schedule_id
         assert [move[1] for move in ended.transitions] == ["queued", "validating", "running", "completed"]
+
+    engine.run_scenario(scenario)
+
+
+def test_a_process_that_starts_fires_and_admits_at_once(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    async def scenario() -> None:
+        schedule = await add(engine)
+        assert schedule.slot is not None
+        await engine.clock.sleep((schedule.slot - engine.clock.now()).total_seconds() + 1)
+        subscriptions = engine.bus.detach()
+        successor = LocalWorker(engine.services, LocalBus(), schedules=True)
+        began_s = engine.loop.now_s
+        await successor.start()
+        await engine.clock.sleep(1)
+        await successor.close()
+        engine.bus.attach(subscriptions)
+        run = await run_of(engine, scheduled_run_id(schedule.schedule_id, schedule.slot))
+        assert run.status is RunStatus.RUNNING
+        assert engine.loop.now_s - began_s < 1.1
 
     engine.run_scenario(scenario)
 
