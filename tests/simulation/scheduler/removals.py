@@ -1,4 +1,4 @@
-"""What the scheduler is without one of its safeguards: each makes worlds break (test_scheduler_safeguards.py)."""
+"""What the scheduler is without one of its safeguards: each makes worlds break (test_scheduler_worlds.py)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.engine import cancel, finish_run, pause
 from convergence.engine.backfills import feed
-from convergence.engine.queue import admission, admit_next, handler
-from convergence.engine.schedules import edit, fire, states
+from convergence.engine.queue import admission, admit_next, handler, waiting
+from convergence.engine.schedules import edit, fire, firing, states
 from convergence.engine.schedules.store import StoredSchedule
 from convergence.engine.services import Services
 from convergence.engine.store import release_writes
 from convergence.errors import ConvergenceError
-from convergence.ports.documents import Create, Replace, Write
+from convergence.ports.documents import Create, Patch, Replace, Write
 from convergence.tenants.orgs import OrgStore
 
 Removal = Callable[[pytest.MonkeyPatch], None]
@@ -48,7 +48,7 @@ def no_version_of_a_schedule(patch: pytest.MonkeyPatch) -> None:
 def no_memory_of_firings(patch: pytest.MonkeyPatch) -> None:
     """Neither is a run's id that of its instant, nor does the document of a deleted schedule remember."""
     numbers = iter(range(10**9))
-    patch.setattr(fire, "scheduled_run_id", lambda schedule_id, slot: f"run_{next(numbers)}")
+    patch.setattr(firing, "scheduled_run_id", lambda schedule_id, slot: f"run_{next(numbers)}")
     read: Any = vars(edit)["read_schedule"]
 
     async def forgetful(services: Services, schedule_id: str) -> StoredSchedule | None:
@@ -69,6 +69,11 @@ def no_fence_of_enqueues(patch: pytest.MonkeyPatch) -> None:
 
     for module in (admission, admit_next):
         patch.setattr(module, "rest", over_the_latest)
+
+
+def no_end_of_a_wait_at_an_enqueue(patch: pytest.MonkeyPatch) -> None:
+    """An org that is ready again keeps the time at which it was to be looked at."""
+    patch.setattr(waiting, "Patch", lambda path, marks, unset: Patch(path, marks))
 
 
 def wakes_that_admit(patch: pytest.MonkeyPatch) -> None:

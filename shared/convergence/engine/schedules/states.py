@@ -9,7 +9,7 @@ from typing import Final
 from convergence.domain.firing import moved, next_slot, placed, skip_come
 from convergence.domain.records import changed
 from convergence.domain.schedule import Schedule, ScheduleState
-from convergence.engine.schedules.fire import skip_run
+from convergence.engine.schedules.firing import skip_run
 from convergence.engine.schedules.instants import CronInstants
 from convergence.engine.services import Services
 from convergence.errors import InvalidInput
