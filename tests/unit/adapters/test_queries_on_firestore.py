@@ -67,8 +67,7 @@ QUERIES = {
     "engine/step/central_queue.py": 1,
     "engine/webhooks/log.py": 1,
     "engine/webhooks/send.py": 1,
-    "engine/backfills/feed.py": 3,
-    "engine/dead_letters/feed_replays.py": 1,
+    "engine/backfills/feed.py": 2,
     "engine/dead_letters/find.py": 1,
     "engine/dead_letters/plan_replays.py": 1,
     "engine/dead_letters/replays.py": 3,
@@ -78,6 +77,7 @@ QUERIES = {
     "engine/queue/heads.py": 1,
     "engine/queue/reservation.py": 1,
     "engine/queue/wake.py": 2,
+    "engine/rounds.py": 1,
     "engine/retention/stages.py": 1,  # embedded only, and the query of the reconciler
     "engine/retention/sweep.py": 3,
     "engine/retention/vacuum.py": 3,

@@ -6,10 +6,16 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from convergence.engine.tick import on_tick
+import pytest
+
+from convergence.domain.status import RunStatus
+from convergence.domain.times import to_text
+from convergence.engine.tick import admit_due, on_tick
 from convergence.ports.bus import TICK, Ack, Delivery, Message
-from convergence.ports.documents import Page
+from convergence.ports.documents import Create, Page
 from tests.unit.engine.conftest import Engine
+from tests.unit.engine.queue.queueing import queue_run, status
+from tests.unit.engine.works import one
 
 
 def test_of_many_ticks_in_a_process_one_works_one_waits_and_the_rest_is_done(engine: Engine) -> None:
@@ -39,5 +45,20 @@ def test_of_many_ticks_in_a_process_one_works_one_waits_and_the_rest_is_done(eng
         assert await after == Ack()
         assert await working[0] == Ack()
         assert len(ticks) == 2, "a tick that comes while one is at work is followed by a whole one"
+
+    engine.run_scenario(scenario)
+
+
+@pytest.mark.parametrize("path", ["backfills/bf_0", "dead_letter_replays/dlr_0"])
+def test_work_that_cannot_be_read_holds_up_no_queue(engine: Engine, path: str) -> None:
+    engine.pipeline(one())
+    engine.bus.detach()
+
+    async def scenario() -> None:
+        of_another_release = {"next_check_at": to_text(engine.clock.now()), "status": "of another release"}
+        await engine.documents.commit([Create(path, of_another_release)])
+        run = await queue_run(engine)
+        assert await admit_due(engine.services) == 1
+        assert await status(engine, run) is RunStatus.RUNNING
 
     engine.run_scenario(scenario)

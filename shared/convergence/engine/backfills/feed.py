@@ -17,7 +17,6 @@ from convergence.domain.events import run_event
 from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.schedule import Priority
-from convergence.domain.times import to_text
 from convergence.domain.wording import counted
 from convergence.engine.backfills.create import check_running, dates_of
 from convergence.engine.backfills.ended import without_ended
@@ -26,9 +25,10 @@ from convergence.engine.messages import publish_events, publish_queue_changed
 from convergence.engine.queue.unprepared_run import Cause, unprepared_run
 from convergence.engine.queue.waiting import ensure_queue, queued, ready_write
 from convergence.engine.retention.expiry import expiry
+from convergence.engine.rounds import change_between_rounds, feed_each_due
 from convergence.engine.services import Services
 from convergence.engine.store import commit
-from convergence.errors import ConfigErrors, Conflict, ConvergenceError, InvalidInput, NotFound, did_you_mean
+from convergence.errors import ConfigErrors, Conflict, InvalidInput, NotFound, did_you_mean
 from convergence.ports.documents import Create, Order, Replace, Where, Write
 
 logger = logging.getLogger(__name__)
@@ -80,16 +80,7 @@ async def running_backfills(services: Services) -> list[Backfill]:
 
 async def feed_due(services: Services) -> int:
     """Feed every backfill that is due; return how many."""
-    now = services.clock.now()
-    page = await services.documents.query(
-        BACKFILLS, where=[Where("next_check_at", "<=", to_text(now))], order=[Order("next_check_at")], limit=_PAGE
-    )
-    for document in page.documents:
-        try:
-            await feed(services, document.data["backfill_id"])
-        except ConvergenceError as error:  # one that cannot be fed holds up no other
-            logger.warning("backfill %s: %s", document.data["backfill_id"], error)
-    return len(page.documents)
+    return await feed_each_due(services, BACKFILLS, feed, limit=_PAGE)
 
 
 async def feed(services: Services, backfill_id: str) -> Backfill | None:
@@ -232,16 +223,9 @@ async def _cancel_window(services: Services, backfill: Backfill) -> None:
 
 
 async def _change(services: Services, org: str, backfill_id: str, edit: Callable[[Backfill], Backfill]) -> Backfill:
-    token, now = services.ids.new("t"), services.clock.now()
-    for _ in range(_ATTEMPTS):
-        backfill, version = await require_backfill(services, org, backfill_id)
-        edited = changed(edit(backfill), token=token, updated_at=now, next_check_at=now, expire_at=None)
-        try:
-            await commit(services.documents, [Replace(edited.path, version, edited.to_data())], token)
-        except Conflict:
-            continue
-        return edited
-    raise Conflict(f"backfill {backfill_id} is being changed by others; try again")
+    return await change_between_rounds(
+        services, lambda: require_backfill(services, org, backfill_id), edit, f"backfill {backfill_id}"
+    )
 
 
 def _refuse_over(backfill: Backfill) -> None:

@@ -16,11 +16,11 @@ from convergence.domain.dead_letter_replay import FULL_MAX, WINDOW_MAX, DeadLett
 from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
-from convergence.domain.times import to_text
 from convergence.engine.dead_letters.act import replay_dead_letter
 from convergence.engine.dead_letters.find import find
 from convergence.engine.dead_letters.replays import REPLAYS, StoredReplay, filter_of, read_replay
 from convergence.engine.retention.expiry import expiry
+from convergence.engine.rounds import feed_each_due
 from convergence.engine.services import Services
 from convergence.engine.store import commit, require_run
 from convergence.errors import (
@@ -34,7 +34,7 @@ from convergence.errors import (
     RateLimited,
     Transient,
 )
-from convergence.ports.documents import Order, Replace, Where
+from convergence.ports.documents import Replace
 
 logger = logging.getLogger(__name__)
 _LOOK_AGAIN_S: Final = 15
@@ -53,16 +53,7 @@ class _Counted(NamedTuple):
 
 async def feed_replays_due(services: Services) -> int:
     """Feed every replay of many that is due; return how many."""
-    now = services.clock.now()
-    page = await services.documents.query(
-        REPLAYS, where=[Where("next_check_at", "<=", to_text(now))], order=[Order("next_check_at")], limit=_PAGE
-    )
-    for document in page.documents:
-        try:
-            await feed_replays(services, document.data["replay_id"])
-        except ConvergenceError as error:  # one that cannot be fed holds up no other
-            logger.warning("replay %s of dead letters: %s", document.data["replay_id"], error)
-    return len(page.documents)
+    return await feed_each_due(services, REPLAYS, feed_replays, limit=_PAGE)
 
 
 async def feed_replays(services: Services, replay_id: str) -> DeadLetterReplay | None:

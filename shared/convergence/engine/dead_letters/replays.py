@@ -18,14 +18,14 @@ from convergence.domain.records import changed
 from convergence.engine.dead_letters.find import Filter
 from convergence.engine.dead_letters.plan_replays import ReplaysPlan, plan_replays
 from convergence.engine.kept_parameters import check_kept
+from convergence.engine.rounds import change_between_rounds
 from convergence.engine.services import Services
 from convergence.engine.store import commit
-from convergence.errors import Conflict, InvalidInput, NotFound, QuotaExceeded, did_you_mean
-from convergence.ports.documents import Create, Order, Replace, Where
+from convergence.errors import InvalidInput, NotFound, QuotaExceeded, did_you_mean
+from convergence.ports.documents import Create, Order, Where
 
 REPLAYS: Final = "dead_letter_replays"
 RUNNING_MAX: Final = 5  # of an org; callers at the same time may exceed it by a few
-_ATTEMPTS: Final = 8
 _LISTED_MAX: Final = 1_000
 
 
@@ -210,16 +210,9 @@ async def cancel_replay(services: Services, org: str | None, replay_id: str) -> 
 async def _change(
     services: Services, org: str | None, replay_id: str, edit: Callable[[DeadLetterReplay], DeadLetterReplay]
 ) -> DeadLetterReplay:
-    token, now = services.ids.new("t"), services.clock.now()
-    for _ in range(_ATTEMPTS):
-        replay, version = await require_replay(services, org, replay_id)
-        edited = changed(edit(replay), token=token, updated_at=now, next_check_at=now, expire_at=None)
-        try:
-            await commit(services.documents, [Replace(edited.path, version, edited.to_data())], token)
-        except Conflict:
-            continue
-        return edited
-    raise Conflict(f"replay {replay_id} is being changed by others; try again")
+    return await change_between_rounds(
+        services, lambda: require_replay(services, org, replay_id), edit, f"replay {replay_id}"
+    )
 
 
 async def _check_running(services: Services, org: str) -> None:
