@@ -61,6 +61,8 @@ class Ledger:
                 wrong = self._run(old, new, state, before)
             elif kind == "schedules" and old is not None:
                 wrong = self._schedule(old, new)
+            elif kind == "org_queues" and new.get("ready") and "next_check_at" in new:
+                wrong = f"{path} is ready, and each look at the queues that are due would find it again"
             if wrong is not None:
                 return wrong
         return self._over_a_limit()

@@ -88,6 +88,7 @@ def test_with_all_safeguards_the_worlds_of_an_area_hold(area: str, tmp_path: Pat
         (removals.no_fence_of_pauses, "held"),
         (removals.no_single_commit_of_a_chain, "chained"),
         (removals.no_release_of_caps, "capped"),
+        (removals.no_end_of_a_wait_at_an_enqueue, "blocked"),
         (removals.wakes_that_admit, "fair"),
         (removals.no_second_look_at_the_tag, "racing"),
     ],

@@ -78,8 +78,15 @@ def paused_text(pipeline: str, reason: str) -> str:
 
 
 def ready_write(org: str, pools: Sequence[str]) -> Patch:
-    """Return the write that marks pools of an org as waiting; it fences every admission that read the queue before."""
-    return Patch(queue_path(org), {("waiting_pools", pool): True for pool in pools} | {("ready",): True})
+    """Return the write that marks pools of an org as waiting; it fences every admission that read the queue before.
+
+    What an org that is ready waited for before is taken away: it has its turn.
+    """
+    return Patch(
+        queue_path(org),
+        {("waiting_pools", pool): True for pool in pools} | {("ready",): True},
+        unset=[("next_check_at",), ("blocked_on",)],
+    )
 
 
 async def ensure_queue(services: Services, org: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Final
@@ -16,6 +17,7 @@ from convergence.engine.services import Services
 from convergence.errors import Conflict
 from convergence.ports.documents import Order, Replace, Where
 
+logger = logging.getLogger(__name__)
 _PAGE: Final = 100
 _ATTEMPTS: Final = 5
 _MORE: Final = 5  # orgs that are woken beyond the free places of a cap: some of them have other limits
@@ -34,9 +36,10 @@ async def wake(services: Services, org: str, ended: Run | None = None) -> bool:
             return False
         queue = OrgQueue.from_data(document.data)
         minutes = queue.minutes if ended is None else _minutes(queue, ended)
-        if not queue.waiting_pools:
+        due = queue.next_check_at is not None  # to be taken away, or the next look at due orgs finds it again
+        if not queue.waiting_pools and not due:
             return queue.ready
-        if queue.ready and not _differ(queue.minutes, minutes):
+        if queue.ready and not due and not _differ(queue.minutes, minutes):
             return True
         woken = changed(
             queue,
@@ -84,22 +87,28 @@ async def wake_blocked(services: Services, cap: str, limit: int) -> int:
 async def wake_due(services: Services) -> int:
     """Make the orgs ready whose limits may have opened meanwhile; return how many."""
     now, woken = services.clock.now(), 0
+    cursor: str | None = None
     while True:
         page = await services.documents.query(
             "org_queues",
             where=[Where("next_check_at", "<=", to_text(now))],
             order=[Order("next_check_at")],
             limit=_PAGE,
+            cursor=cursor,
         )
         await _wake_all(services, (document.data["org"] for document in page.documents))
         woken += len(page.documents)
-        if len(page.documents) < _PAGE:
+        cursor = page.cursor
+        if cursor is None:
             return woken
 
 
 async def _wake_all(services: Services, orgs: Iterable[str]) -> None:
     for org in orgs:
-        await wake(services, org)
+        try:
+            await wake(services, org)
+        except (TypeError, ValueError) as error:  # one that cannot be read holds up no other
+            logger.warning("queue of %s: %s", org, error, exc_info=error)
 
 
 def _differ(known: Mapping[str, float], now: Mapping[str, float]) -> bool:

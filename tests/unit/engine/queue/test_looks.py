@@ -12,12 +12,14 @@ import pytest
 from convergence.domain.queue import OrgQueue
 from convergence.domain.records import changed
 from convergence.domain.status import RunStatus
+from convergence.domain.times import to_text
 from convergence.engine.messages import QueueChanged
 from convergence.engine.queue.admission import admission_pass
 from convergence.engine.queue.handler import on_queue_changed
+from convergence.engine.queue.wake import wake_due
 from convergence.engine.services import EngineSettings
 from convergence.ports.bus import QUEUE_CHANGED, Ack, Delivery, Message
-from convergence.ports.documents import Replace
+from convergence.ports.documents import Patch, Replace, Where
 from convergence.tenants.orgs import Org
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.queue.queueing import end, held, queue_run, status
@@ -25,6 +27,7 @@ from tests.unit.engine.works import one
 
 PLACES = 3
 ORGS = 30
+DUE_PAGE = 100  # queues that a look at those that are due finds at once
 
 
 @pytest.fixture
@@ -35,9 +38,9 @@ def capped(tmp_path: Path) -> Engine:
     return engine
 
 
-async def crowd(engine: Engine, *, concurrent: int = 5) -> list[str]:
+async def crowd(engine: Engine, *, concurrent: int = 5, count: int = ORGS) -> list[str]:
     """Queue two runs of each of many orgs."""
-    orgs = [f"org{number:02}" for number in range(ORGS)]
+    orgs = [f"org{number:02}" for number in range(count)]
     for org in orgs:
         await engine.org(org, concurrent=concurrent)
         for _ in range(2):
@@ -54,8 +57,8 @@ async def place(engine: Engine, orgs: list[str], apart: float) -> None:
         await engine.documents.commit([Replace(placed.path, document.version, placed.to_data())])
 
 
-def count_queues(engine: Engine) -> list[int]:
-    """Return a list that gets how many queues of orgs each look at them found."""
+def count_queues(engine: Engine, most: int = 100) -> list[int]:
+    """Return a list that gets how many queues of orgs each look at them found; more than `most` looks are refused."""
     looks: list[int] = []
     query = engine.documents.query
 
@@ -63,6 +66,7 @@ def count_queues(engine: Engine) -> list[int]:
         page = await query(collection, **asked)
         if collection == "org_queues":
             looks.append(len(page.documents))
+            assert len(looks) <= most, "it looks again and again"
         return page
 
     engine.documents.query = counted  # type: ignore[method-assign]  # of this one engine
@@ -144,9 +148,71 @@ def test_hints_that_come_during_a_pass_share_the_next_one(capped: Engine) -> Non
     capped.run_scenario(scenario)
 
 
+def test_a_look_at_orgs_that_are_due_ends_when_they_are_ready_already_and_the_installation_is_full(
+    capped: Engine,
+) -> None:
+    async def scenario() -> None:
+        orgs = await crowd(capped, concurrent=0, count=2 * DUE_PAGE)
+        while await ready_queues(capped):  # each is at its limit, and is looked at again in a minute
+            await admission_pass(capped.services)
+        await capped.org("busy")
+        for _ in range(PLACES):
+            await queue_run(capped, "busy")
+        await admission_pass(capped.services)
+        assert len(await held(capped, "global")) == PLACES
+        for org in orgs:
+            await queue_run(capped, org)  # makes it ready, and no pass looks at it while the installation is full
+        await capped.clock.sleep(61)
+        looks = count_queues(capped, most=10)
+        await wake_due(capped.services)
+        assert await due_queues(capped) == 0, f"the next tick would find them again, after {looks}"
+
+    capped.run_scenario(scenario)
+
+
+def test_a_look_at_orgs_that_are_due_takes_the_time_from_one_that_is_ready(capped: Engine) -> None:
+    """As releases stored it that left the time of the next look where it was."""
+
+    async def scenario() -> None:
+        orgs = await crowd(capped, count=2 * DUE_PAGE)
+        now = to_text(capped.clock.now())
+        await capped.documents.commit([Patch(f"org_queues/{org}", {("next_check_at",): now}) for org in orgs])
+        looks = count_queues(capped, most=10)
+        await wake_due(capped.services)
+        assert await due_queues(capped) == 0, f"the next tick would find them again, after {looks}"
+
+    capped.run_scenario(scenario)
+
+
+def test_an_org_whose_queue_cannot_be_read_holds_up_no_other(capped: Engine) -> None:
+    async def scenario() -> None:
+        (first, second, *_) = await crowd(capped, concurrent=0)
+        await admission_pass(capped.services)
+        await capped.documents.commit([Patch(f"org_queues/{first}", {("blocked_on",): 7})])
+        await capped.services.orgs.change(second, _open, token="open")
+        await capped.clock.sleep(61)
+        await wake_due(capped.services)
+        assert (await admission_pass(capped.services)).runs == 2
+
+    capped.run_scenario(scenario)
+
+
+async def ready_queues(engine: Engine) -> int:
+    return await engine.documents.count("org_queues", where=[Where("ready", "==", True)])
+
+
+async def due_queues(engine: Engine) -> int:
+    now = to_text(engine.clock.now())
+    return await engine.documents.count("org_queues", where=[Where("next_check_at", "<=", now)])
+
+
 async def _active(engine: Engine, org: str) -> list[str]:
     usage = await engine.documents.get(f"orgs/{org}/usage/current")
     return [] if usage is None else list(usage.data["active"])
+
+
+def _open(org: Org) -> Org:
+    return replace(org, limits=replace(org.limits, concurrent=5))
 
 
 def _closed(org: Org) -> Org:
