@@ -115,3 +115,17 @@ def test_a_server_fires_a_schedule_within_its_minute(installation: Installation)
         assert (run["status"], run["trigger"]) == ("completed", "schedule")
         late = datetime.fromisoformat(run["created_at"]) - first
         assert timedelta(0) <= late < timedelta(minutes=1)
+
+
+def test_a_server_keeps_to_the_cap_of_the_installation(installation: Installation) -> None:
+    with serving(installation, CONVERGENCE_RUNS_MAX="2") as (_, url):
+        answer = httpx.post(f"{url}/pipelines/run/acme/shop/tick?wait=60", json={}, headers=OPERATOR, timeout=90)
+        assert answer.json()["status"] == "completed"
+
+    async def places() -> object:
+        options = EmbeddedOptions(data_dir=installation.data_dir, configs_dir=installation.configs)
+        with reading(options) as services:
+            document = await services.documents.get("caps/global.0")
+            return None if document is None else document.data["held"]
+
+    assert asyncio.run(places()) == {}, "its run had a place, and gave it back"

@@ -43,6 +43,7 @@ def installation() -> Installation:
             project_id=place.project_id,
             synchronous=place.synchronous,
             schedules=place.schedules,
+            runs_max=place.runs_max,
             watch=watch,
         )
 

@@ -50,6 +50,7 @@ class EmbeddedOptions:
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
     steps_max: int = 256  # they wait for others most of the time
     processor: Callable[[str], Processor] | None = None  # other processors than the installed ones, for benches
+    runs_max: int | None = None  # active at once, over all orgs; None: no such cap
     schedules: bool = False  # fire those that are due; for a process that stays
     watch: Watch | None = None  # called with the rows that steps report
 
@@ -148,7 +149,11 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
             project_id=options.project_id,
             # No function budget here: only a step's own timeout limits it.
             settings=EngineSettings(
-                sole_process=True, execution_max_s=7 * 86_400.0, proven_after_s=30.0, isolation_wait_s=7 * 86_400.0
+                sole_process=True,
+                execution_max_s=7 * 86_400.0,
+                proven_after_s=30.0,
+                isolation_wait_s=7 * 86_400.0,
+                runs_max=options.runs_max,
             ),
             watch=options.watch,
             notifications=NotificationsFile(options.configs_dir).settings,

@@ -23,7 +23,7 @@ class Place:
     """Where an installation lives. `synchronous` FULL survives a power cut, NORMAL a killed process.
 
     Datasets end in `env`; `project_id` is what SQL may put before a dataset. With `schedules`, a writer starts what is
-    due by itself.
+    due by itself. `runs_max` runs are under way at once, of all orgs; None: no such cap.
     """
 
     data_dir: Path
@@ -32,6 +32,7 @@ class Place:
     project_id: str = "local-dev-project"
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
     schedules: bool = False
+    runs_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

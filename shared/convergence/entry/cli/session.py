@@ -64,6 +64,7 @@ class Session:
         self.synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
         self.env = SHORT.get(os.environ.get("ENVIRONMENT", "development"), "dev")
         self.project_id = os.environ.get("GCP_PROJECT_ID") or "local-dev-project"
+        self.runs_max: int | None = None
         self.url: str | None = None
         self.profile: str | None = None
         self._server: Server | None = None
@@ -77,6 +78,7 @@ class Session:
             env=self.env,
             project_id=self.project_id,
             synchronous=self.synchronous,
+            runs_max=self.runs_max,
         )
 
     def command(self, *words: str) -> str:

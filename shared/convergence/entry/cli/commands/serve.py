@@ -48,6 +48,7 @@ def command(session: Session, host: str, port: int | None) -> int:
     session.check_configs()
     settings = read_settings()
     session.env, session.project_id = settings.env, settings.GCP_PROJECT_ID
+    session.runs_max = settings.CONVERGENCE_RUNS_MAX
     listening = listen(host, settings.PORT if port is None else port)
     serve(session, settings, listening, lambda _, left: _say(session, settings, listening, left))
     return 0
