@@ -21,9 +21,9 @@ from convergence.engine.dead_letters.feed_replays import feed_replays
 from convergence.engine.dead_letters.find import Filter
 from convergence.engine.store import usage_path
 from convergence.errors import Conflict, InvalidInput, StepFailed
-from convergence.ports.documents import Patch, Write
+from convergence.ports.documents import Patch
 from convergence.ports.processor import Context
-from tests.simulation.dead_letters.world import Died
+from tests.simulation.dead_letters.hostile import Died, HostileCommits
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import TWO
 
@@ -46,7 +46,9 @@ class FullOrgsWorld:
         folder.mkdir()
         self._engine = Engine(folder)
         self._commit = self._engine.documents.commit
-        self._mortal: set[asyncio.Task[Any] | None] = set()
+        self._hostile = HostileCommits(
+            self._engine, self._random, self._commit, slow_s=SLOW_S, others_s=0.1, death=DEATH
+        )
         self._away = True
         self._gone: set[str] = set()  # paths of runs that cannot be replayed
         self.seen: set[str] = set()
@@ -63,10 +65,9 @@ class FullOrgsWorld:
         asked = replays.ReplaysRequest(criteria=Filter(before=engine.clock.now()), per_minute=600, failures_max=100)
         made = await replays.create(services, asked)
         engine.documents.commit = self._hostile  # type: ignore[method-assign]  # of this one engine
-        feeders = [asyncio.ensure_future(self._again(made.replay_id)) for _ in range(FEEDERS)]
-        self._mortal |= {*feeders}
-        await asyncio.gather(*feeders)
+        await asyncio.gather(*(self._hostile.begin(self._again(made.replay_id)) for _ in range(FEEDERS)))
         engine.documents.commit = self._commit  # type: ignore[method-assign]  # of this one engine
+        self.seen |= {"died"} if self._hostile.died else set()
         await self._rounds(made.replay_id, 12)
         await self._check([run for run in runs if run.org not in full], "had room")
         await engine.documents.commit([Patch(usage_path(org), unset=(ELSEWHERE,)) for org in full])
@@ -99,18 +100,6 @@ class FullOrgsWorld:
             raise StepFailed("the source is away")
         await self._engine.clock.sleep(self._random.random() * 3)
         return {"status": "SUCCESS"}
-
-    async def _hostile(self, writes: Sequence[Write]) -> list[int]:
-        mortal = asyncio.current_task() in self._mortal
-        await self._engine.clock.sleep(self._random.random() * (SLOW_S if mortal else 0.1))
-        dies = mortal and self._random.random() < DEATH
-        if dies and self._random.random() < 0.5:
-            raise Died
-        versions = await self._commit(writes)
-        if dies:
-            self.seen.add("died")
-            raise Died
-        return versions
 
     async def _again(self, replay_id: str) -> None:
         for _ in range(TURNS):

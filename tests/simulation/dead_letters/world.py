@@ -23,6 +23,7 @@ from convergence.engine.replay import replay
 from convergence.errors import Conflict, ConvergenceError, StepFailed
 from convergence.ports.documents import Create, Patch, Replace, Write
 from convergence.ports.processor import Context
+from tests.simulation.dead_letters.hostile import Died, HostileCommits
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import TWO
 
@@ -30,10 +31,6 @@ RUNS: Final = 3
 TURNS: Final = 8
 SLOW_S: Final = 30.0  # a commit of theirs, while a whole run goes on beside it
 DEATH: Final = 0.2  # of a process, at one of its commits
-
-
-class Died(Exception):
-    """A process died."""
 
 
 class DeadLetterWorld:
@@ -44,7 +41,9 @@ class DeadLetterWorld:
         folder.mkdir()
         self._engine = Engine(folder)
         self._commit = self._engine.documents.commit
-        self._mortal: set[asyncio.Task[Any] | None] = set()
+        self._hostile = HostileCommits(
+            self._engine, self._random, self._observed, slow_s=SLOW_S, others_s=1.0, death=DEATH
+        )
         self._users: set[asyncio.Task[Any] | None] = set()
         self._epochs: dict[str, int] = {}  # by path of a run
         self._fails = 1.0  # how often the step of a replay does
@@ -66,9 +65,10 @@ class DeadLetterWorld:
         made = await create(services, ReplaysRequest(criteria=asked, per_minute=600, failures_max=100))
         self._fails = self._random.choice([0.2, 0.8])
         engine.documents.commit = self._hostile  # type: ignore[method-assign]
-        users = [self._begin(self._users, self._replay(run.run_id)) for run in runs]
-        feeding = self._begin(self._mortal, self._again(lambda: feed_replays(services, made.replay_id)))
-        discarding = self._begin(self._mortal, self._discard(asked))
+        users = [asyncio.ensure_future(self._replay(run.run_id)) for run in runs]
+        self._users |= {*users}
+        feeding = self._hostile.begin(self._again(lambda: feed_replays(services, made.replay_id)))
+        discarding = self._hostile.begin(self._discard(asked))
         await asyncio.gather(*users, feeding, discarding)
         engine.documents.commit = self._observed  # type: ignore[method-assign]
         await discard_all(services, asked, reason="old", by="k1")
@@ -77,26 +77,10 @@ class DeadLetterWorld:
         self.seen = {state.value for _, state in found.found}
         assert DeadLetterState.OPEN not in {state for _, state in found.found}, "one is open after it was discarded"
 
-    def _begin(self, kind: set[asyncio.Task[Any] | None], work: Any) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = asyncio.ensure_future(work)
-        kind.add(task)
-        return task
-
     async def _work(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         if self._random.random() < self._fails:
             raise StepFailed("no")
         return {"status": "SUCCESS"}
-
-    async def _hostile(self, writes: Sequence[Write]) -> list[int]:
-        mortal = asyncio.current_task() in self._mortal
-        await self._engine.clock.sleep(self._random.random() * (SLOW_S if mortal else 1))
-        dies = mortal and self._random.random() < DEATH
-        if dies and self._random.random() < 0.5:
-            raise Died
-        versions = await self._observed(writes)
-        if dies:
-            raise Died
-        return versions
 
     async def _observed(self, writes: Sequence[Write]) -> list[int]:
         versions = await self._commit(writes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from convergence.domain.run import Run
@@ -11,8 +12,18 @@ from convergence.engine.finish_run import finish_run
 from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.queue.enqueue import enqueue
 from convergence.engine.queue.wake import wake_after
+from convergence.engine.services import EngineSettings
 from convergence.engine.store import read_run
 from tests.unit.engine.conftest import Engine
+from tests.unit.engine.works import one
+
+
+def capped_engine(folder: Path, places: int) -> Engine:
+    """Return an engine with so many places for the runs of all orgs; nothing is delivered."""
+    engine = Engine(folder, EngineSettings(runs_max=places))
+    engine.pipeline(one())
+    engine.bus.detach()
+    return engine
 
 
 async def queue_run(engine: Engine, org: str = "acme", priority: Priority = Priority.SCHEDULED, **more: Any) -> Run:

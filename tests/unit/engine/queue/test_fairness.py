@@ -6,18 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from convergence.engine.services import EngineSettings
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.queue.fairness import PLACES, check_light_orgs_come_first, check_throughput_follows_weights
-from tests.unit.engine.works import one
+from tests.unit.engine.queue.queueing import capped_engine
 
 
 @pytest.fixture
 def capped(tmp_path: Path) -> Engine:
-    engine = Engine(tmp_path, EngineSettings(runs_max=PLACES))
-    engine.pipeline(one())
-    engine.bus.detach()
-    return engine
+    return capped_engine(tmp_path, PLACES)
 
 
 def test_99_light_orgs_are_done_before_a_heavy_one_starts_its_20th_run(capped: Engine) -> None:

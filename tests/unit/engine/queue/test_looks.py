@@ -17,13 +17,11 @@ from convergence.engine.messages import QueueChanged
 from convergence.engine.queue.admission import admission_pass
 from convergence.engine.queue.handler import on_queue_changed
 from convergence.engine.queue.wake import wake_due
-from convergence.engine.services import EngineSettings
 from convergence.ports.bus import QUEUE_CHANGED, Ack, Delivery, Message
 from convergence.ports.documents import Patch, Replace, Where
 from convergence.tenants.orgs import Org
 from tests.unit.engine.conftest import Engine
-from tests.unit.engine.queue.queueing import end, held, queue_run, status
-from tests.unit.engine.works import one
+from tests.unit.engine.queue.queueing import capped_engine, end, held, queue_run, status
 
 PLACES = 3
 ORGS = 30
@@ -32,10 +30,7 @@ DUE_PAGE = 100  # queues that a look at those that are due finds at once
 
 @pytest.fixture
 def capped(tmp_path: Path) -> Engine:
-    engine = Engine(tmp_path, EngineSettings(runs_max=PLACES))
-    engine.pipeline(one())
-    engine.bus.detach()
-    return engine
+    return capped_engine(tmp_path, PLACES)
 
 
 async def crowd(engine: Engine, *, concurrent: int = 5, count: int = ORGS) -> list[str]:
