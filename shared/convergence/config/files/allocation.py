@@ -8,8 +8,9 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from convergence.config.files.model_bases import Closed, Texts
 from convergence.config.files.shipped import own_or_shipped
 from convergence.config.model.errors import problems_of
 from convergence.config.yaml.positions import KeyPath
@@ -37,25 +38,20 @@ def _is_tag(name: str) -> str:
     return name
 
 
-_Texts = Annotated[tuple[str, ...], Field(strict=False)]
 _Day = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_is_day)]
 _Tag = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_is_tag)]
 _Team = Annotated[str, Field(min_length=1, max_length=300)]
 Method = Literal["team", "tag", "hierarchy", "share", "usage"]
 
 
-class _Closed(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class When(_Closed):
+class When(Closed):
     """Which charges a rule is about: those that have one of the values of every key."""
 
-    providers: _Texts = ()  # x_Provider
-    services: _Texts = ()  # ServiceName
-    accounts: _Texts = ()  # BillingAccountId
-    projects: _Texts = ()  # SubAccountId
-    tags: Mapping[_Tag, _Texts] = Field(default_factory=dict)  # without values: any value
+    providers: Texts = ()  # x_Provider
+    services: Texts = ()  # ServiceName
+    accounts: Texts = ()  # BillingAccountId
+    projects: Texts = ()  # SubAccountId
+    tags: Mapping[_Tag, Texts] = Field(default_factory=dict)  # without values: any value
 
     @model_validator(mode="after")
     def _tags_differ(self) -> When:
@@ -75,7 +71,7 @@ class When(_Closed):
         return named | {f"tag:{plain_key(name)}": values for name, values in self.tags.items()}
 
 
-class Shares(_Closed):
+class Shares(Closed):
     """Whole parts of each team; what is left of `of` belongs to no team."""
 
     teams: Annotated[Mapping[_Team, Annotated[int, Field(ge=1)]], Field(min_length=1, max_length=500)]
@@ -89,15 +85,15 @@ class Shares(_Closed):
         return self
 
 
-class Usage(_Closed):
+class Usage(Closed):
     """What the teams use, in one unit, of the charges that other rules give to a team as a whole."""
 
     unit: str = Field(min_length=1, max_length=100)  # ConsumedUnit
-    providers: _Texts = ()
-    services: _Texts = ()
+    providers: Texts = ()
+    services: Texts = ()
 
 
-class AllocationRule(_Closed):
+class AllocationRule(Closed):
     """Charges, and the team or teams that they belong to. `from` and `to`: first and last day of the rule."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")
@@ -141,7 +137,7 @@ class AllocationRule(_Closed):
         }
 
 
-class Allocation(_Closed):
+class Allocation(Closed):
     """Rules of allocation: of each charge and day the first one counts."""
 
     allocation: Annotated[tuple[AllocationRule, ...], Field(strict=False, max_length=200)] = ()

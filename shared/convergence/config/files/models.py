@@ -3,146 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
+from pydantic import BaseModel, Field, RootModel, model_validator
 
-from convergence.config.cron import check_cron, zone
 from convergence.config.files.kinds import Kind
-from convergence.errors import InvalidInput, did_you_mean
-
-
-class _Closed(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class _Open(BaseModel):
-    """Known keys are checked, others are kept for their readers."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
-
+from convergence.config.files.model_bases import Closed, Open, Texts
+from convergence.config.files.notification_models import Alerts, NotificationSettings, Notifier
+from convergence.errors import did_you_mean
 
 _MONTH = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
-_Texts = Annotated[tuple[str, ...], Field(strict=False)]
 
 
-class _Cron(_Closed):
-    cron: str
-    timezone: str = "UTC"
-    enabled: bool = True
-
-    @model_validator(mode="after")
-    def _fires(self) -> _Cron:
-        wrong = check_cron(self.cron)
-        if wrong:
-            raise ValueError(wrong)
-        try:
-            zone(self.timezone)
-        except InvalidInput as error:
-            raise ValueError(str(error)) from error
-        return self
-
-
-class _AlertSource(_Open):
-    type: str
-    query_template: str | None = None
-    params: Mapping[str, Any] = Field(default_factory=dict)
-
-
-class _Condition(_Open):
-    field: str
-    operator: Literal["gt", "gte", "lt", "lte", "eq", "ne", "in", "not_in", "between", "is_null", "is_not_null"]
-    value: Any = None
-    unit: str | None = None
-
-
-class _Cooldown(_Closed):
-    enabled: bool = True
-    hours: float = Field(default=24, gt=0)
-    scope: str = "org"
-
-
-class _AlertNotification(_Open):
-    template: str | None = None
-    severity: Literal["info", "warning", "error", "critical"] = "warning"
-    channels: _Texts = ("email",)
-
-
-class Alert(_Closed):
-    """One alert rule: when to check, what, and who is notified."""
-
-    id: str
-    name: str = ""
-    description: str = ""
-    enabled: bool = True
-    schedule: _Cron
-    source: _AlertSource
-    conditions: Annotated[tuple[_Condition, ...], Field(strict=False, min_length=1)]
-    recipients: Mapping[str, Any] = Field(default_factory=dict)
-    notification: _AlertNotification = _AlertNotification()
-    cooldown: _Cooldown = _Cooldown()
-    tags: _Texts = ()
-
-
-class Alerts(_Closed):
-    """`alerts/*.yml`."""
-
-    version: str | float | int = "1.0"
-    alerts: Annotated[tuple[Alert, ...], Field(strict=False)]
-
-    @model_validator(mode="after")
-    def _ids_differ(self) -> Alerts:
-        ids = [alert.id for alert in self.alerts]
-        twice = sorted({name for name in ids if ids.count(name) > 1})
-        if twice:
-            raise ValueError(f"alert ids must differ: {', '.join(twice)}")
-        return self
-
-
-class Notifier(_Open):
-    """`notify_systems/*/config.yml`: what a notification processor asks for."""
-
-    ps_type: str
-    name: str
-    required_params: _Texts = ()
-    optional_params: _Texts = ()
-    supported_triggers: Annotated[
-        tuple[Literal["on_failure", "on_success", "on_completion", "always"], ...], Field(strict=False)
-    ] = ()
-
-
-class _EventTrigger(_Closed):
-    event: str
-    enabled: bool = True
-    severity: Literal["info", "warning", "error", "critical"] = "info"
-    providers: _Texts = ()
-    cooldown_seconds: int = Field(default=0, ge=0)
-
-
-class _RetryConfig(_Open):
-    max_attempts: int | None = Field(default=None, ge=1, le=20)
-    max_retries: int | None = Field(default=None, ge=0, le=19)
-    backoff_seconds: float | None = Field(default=None, ge=0, le=3600)
-    initial_delay_seconds: float | None = Field(default=None, ge=0, le=3600)
-    retry_delay_seconds: float | None = Field(default=None, ge=0, le=3600)
-    delay_seconds: float | None = Field(default=None, ge=0, le=3600)
-
-
-class NotificationSettings(_Open):
-    """`notifications/config.json`, and `notifications/{org}.json`."""
-
-    enabled: bool = True
-    default_provider: str = "email"
-    email: Mapping[str, Any] | None = None
-    slack: Mapping[str, Any] | None = None
-    event_triggers: Annotated[tuple[_EventTrigger, ...], Field(strict=False)] = ()
-    timeout_seconds: float = Field(default=30, gt=0)
-    from_name: str = ""
-    subject_prefix: str = ""
-    retry_config: _RetryConfig | None = None
-
-
-class FocusNames(_Closed):
+class FocusNames(Closed):
     """What FOCUS charges call a provider; the columns of `focus_providers`."""
 
     service_provider: str
@@ -154,7 +27,7 @@ class FocusNames(_Closed):
     sub_account_type: str
 
 
-class ProviderLine(_Open):
+class ProviderLine(Open):
     """What the registry knows of one provider."""
 
     type: str
@@ -169,18 +42,18 @@ class ProviderLine(_Open):
     # Parameters that point its pipelines to the sandbox (`convergence.sandbox.parameters`).
     sandbox: Mapping[str, str | bool] = Field(default_factory=dict)
     focus: FocusNames | None = None
-    services: _Texts = ()  # further names of services in its charges, which `system/precedence.yml` may use
+    services: Texts = ()  # further names of services in its charges, which `system/precedence.yml` may use
 
 
 class Provider(ProviderLine):
     """`{provider}/provider.yml`: a provider's line of the registry in its own folder, whose name is the provider's."""
 
-    aliases: _Texts = ()
-    provider_groups: _Texts = ()
-    api_hosts: _Texts = ()
+    aliases: Texts = ()
+    provider_groups: Texts = ()
+    api_hosts: Texts = ()
 
 
-class Providers(_Open):
+class Providers(Open):
     """`system/providers.yml`, and the whole registry when it is loaded."""
 
     providers: Mapping[str, ProviderLine]
@@ -197,29 +70,29 @@ class Providers(_Open):
         return self
 
 
-class _DatasetType(_Open):
+class _DatasetType(Open):
     name: str
     description: str = ""
 
 
-class TableNames(_Closed):
+class TableNames(Closed):
     """`{provider}_{domain}_{granularity}_{state}`, and which tables have other names."""
 
-    granularities: Annotated[_Texts, Field(min_length=1)]
-    states: Annotated[_Texts, Field(min_length=1)]
-    reference: _Texts = ()
-    system_prefixes: _Texts = ()
+    granularities: Annotated[Texts, Field(min_length=1)]
+    states: Annotated[Texts, Field(min_length=1)]
+    reference: Texts = ()
+    system_prefixes: Texts = ()
 
 
-class DatasetTypes(_Open):
+class DatasetTypes(Open):
     """`system/dataset_types.yml`: datasets, and naming rules of tables and steps (`config/files/naming_rules.py`)."""
 
     dataset_types: Annotated[tuple[_DatasetType, ...], Field(strict=False, min_length=1)]
     tables: TableNames | None = None
-    step_actions: _Texts = ()
+    step_actions: Texts = ()
 
 
-class Plan(_Closed):
+class Plan(Closed):
     """What orgs on a plan may use: runs per UTC day, per UTC month, at the same time; `weight` is the fair share."""
 
     daily: int = Field(ge=1)
@@ -237,7 +110,7 @@ class Plans(RootModel[Annotated[Mapping[str, Plan], Field(min_length=1)]]):
     """`system/plans.yml`: plan → what it allows."""
 
 
-class Kept(_Closed):
+class Kept(Closed):
     """How many days records of a kind are kept, and within which bounds an org may say otherwise."""
 
     days: int = Field(ge=1, le=3650)
@@ -251,13 +124,13 @@ class Kept(_Closed):
         return self
 
 
-class KeptRows(_Closed):
+class KeptRows(Closed):
     """How many days rows of the warehouse are kept after they were written, those of all orgs alike."""
 
     days: int = Field(ge=1, le=3650)
 
 
-class Retention(_Closed):
+class Retention(Closed):
     """`system/retention.yml`: kind of record → how long it is kept after it is done with."""
 
     runs: Kept = Kept(days=90, at_least=7, at_most=400)
@@ -269,14 +142,14 @@ class Retention(_Closed):
     abandoned_stages: KeptRows = KeptRows(days=2)
 
 
-class PrecedenceSource(_Closed):
+class PrecedenceSource(Closed):
     """One of the sources of a rule: charges of a provider, of all services or of these.
 
     One `*` in the name of a service stands for any text.
     """
 
     provider: str = Field(min_length=1, max_length=100)
-    services: Annotated[_Texts, Field(max_length=100)] = ()
+    services: Annotated[Texts, Field(max_length=100)] = ()
 
     @model_validator(mode="after")
     def _one_wildcard(self) -> PrecedenceSource:
@@ -286,7 +159,7 @@ class PrecedenceSource(_Closed):
         return self
 
 
-class PrecedenceRule(_Closed):
+class PrecedenceRule(Closed):
     """Sources that report the same cost, the one that counts first. `from` and `to`: first and last month."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")
@@ -308,7 +181,7 @@ class PrecedenceRule(_Closed):
         return self
 
 
-class Precedence(_Closed):
+class Precedence(Closed):
     """`system/precedence.yml`: whose charges count where two sources report the same cost."""
 
     precedence: Annotated[tuple[PrecedenceRule, ...], Field(strict=False, max_length=200)] = ()
@@ -322,14 +195,14 @@ class Precedence(_Closed):
         return self
 
 
-class PublicationAnswers(_Closed):
+class PublicationAnswers(Closed):
     """What becomes of closed periods that are not reconciled."""
 
     over: Literal["blocked", "published"] = "blocked"
     not_compared: Literal["blocked", "published"] = "blocked"
 
 
-class Publication(_Closed):
+class Publication(Closed):
     """`system/publication.yml`: which billing periods `cost_data_published` shows."""
 
     publish: PublicationAnswers = PublicationAnswers()

@@ -55,7 +55,9 @@ class NotificationsFile:
             stat = file.stat()
             stamp = (stat.st_mtime_ns, stat.st_size)
             if file not in self._read or self._read[file][0] != stamp:
-                from convergence.config.files.models import NotificationSettings  # a model that most runs never need
+                from convergence.config.files.notification_models import (
+                    NotificationSettings,  # a model that most runs never need
+                )
 
                 found = json.loads(file.read_bytes())
                 NotificationSettings.model_validate(found)
