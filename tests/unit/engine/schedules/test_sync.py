@@ -104,6 +104,19 @@ def test_what_the_org_changed_stays(engine: Engine) -> None:
     engine.run_scenario(scenario)
 
 
+def test_the_org_of_the_demo_gets_its_schedules_paused(engine: Engine) -> None:
+    """Its key is the sandbox's, and never goes to a provider by itself."""
+    engine.pipeline(NIGHTLY + one())
+
+    async def scenario() -> None:
+        await engine.services.orgs.change("acme", lambda org: replace(org, demo=True), token="t")
+        await sync.sync_org(engine.services, "acme")
+        found = await only(engine)
+        assert (found.enabled, found.state, found.due_at) == (False, ScheduleState.PAUSED, None)
+
+    engine.run_scenario(scenario)
+
+
 def test_all_requests_are_taken_in_pages(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     engine.pipeline(NIGHTLY + one())
     monkeypatch.setattr(sync, "_PAGE", 2)
