@@ -107,6 +107,8 @@ def processor(session: Session, name: str) -> int:
     Example:
       convergence new processor acme.invoices
     """
+    if "." not in name:
+        raise InvalidInput(f"a processor's name is PROVIDER.MODULE, as acme.invoices; {name[:60]!r} has no dot")
     first, _, module = name.partition(".")
     for word in (first, module):
         _check_word(word, "a processor's name is PROVIDER.MODULE; each part")
