@@ -30,6 +30,22 @@ WRONG = {
     f"SELECT * FROM {ROW} ORDER BY 3": "A number in ORDER BY is the place of a column of the SELECT: 1 to 2",
     f"SELECT id FROM {ROW} GROUP BY 5": "A number in GROUP BY is the place of a column",
     f"SELECT ordres.id FROM {ROW} AS orders": "no table or alias 'ordres' in this statement. Did you mean 'orders'?",
+    f'SELECT id FROM {ROW} ORDER BY "id"': "ORDER BY 'id': this is a text, not a column: write it without quotes or in",
+    f"SELECT id FROM {ROW} UNION ALL SELECT 2 ORDER BY ('id')": "in backticks, `id`",
+    f'SELECT COUNT(*) FROM {ROW} GROUP BY "id"': "GROUP BY 'id': this is a text, not a column",
+    f"SELECT id FROM {ROW} ORDER BY 1.5": "ORDER BY 1.5: this is a constant; name a column, or give its number",
+    f"SELECT id FROM {ROW} ORDER BY NULL": "ORDER BY NULL: this is a constant",
+    f'SELECT id AS "x" FROM {ROW}': "'x' in quotes is a text, and a name is expected here",
+    f"SELECT t.id FROM {ROW} AS 't'": "'t' in quotes is a text",
+    'SELECT STRUCT(1 AS "x")': "in backticks, `x`",
+    f'SELECT t."id" FROM {ROW} AS t': "'id' in quotes is a text",
+    f'SELECT * EXCEPT ("id") FROM {ROW}': "'id' in quotes is a text",
+    f'SELECT * FROM {ROW} AS a JOIN {ROW} AS b USING ("id")': "'id' in quotes is a text",
+    'INSERT INTO t ("id") VALUES (1)': "'id' in quotes is a text",
+    'UPDATE t SET "id" = 1 WHERE TRUE': "'id' in quotes is a text",
+    'MERGE t USING u ON TRUE WHEN NOT MATCHED THEN INSERT ("id") VALUES (1)': "'id' in quotes is a text",
+    'CREATE TABLE t ("id" INT64)': "'id' in quotes is a text",
+    'ALTER TABLE t ADD COLUMN "id" INT64': "'id' in quotes is a text",
     "SELECT ARRAY_LENGTH(1)": "ARRAY_LENGTH does not take (INT64)",
     "SELECT DATE_DIFF(1, 2, DAY)": "INT64 is not possible where DATE is needed",
     "SELECT * FROM": "the name of a table is expected",
@@ -63,3 +79,9 @@ def test_a_mistake_is_named_in_the_words_of_googlesql(sql: GoogleSql, statement:
 )
 def test_what_the_parser_says_of_itself_does_not_come_out(said: str, means: str) -> None:
     assert described(said) == means
+
+
+def test_texts_are_right_where_they_are_values(sql: GoogleSql) -> None:
+    assert sql.rows(f'SELECT COUNT(*) OVER (PARTITION BY "a" ORDER BY "b") FROM {ROW}') == [(1,)]
+    assert sql.rows("SELECT STRUCT('a' AS x, 'b').x") == [("a",)]
+    assert sql.rows("SELECT which FROM (SELECT 1 AS n) UNPIVOT (v FOR which IN (n AS 'first'))") == [("first",)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import ClassVar, Final
 
@@ -18,6 +18,7 @@ from convergence.adapters.googlesql.bounds import check_joins, check_length, che
 from convergence.adapters.googlesql.foreign import refuse_foreign_forms, refuse_foreign_signs
 from convergence.adapters.googlesql.functions import RUNNING
 from convergence.adapters.googlesql.json_paths import with_paths
+from convergence.adapters.googlesql.quoted_names import refuse_quoted_names, text_for_name
 from convergence.adapters.googlesql.signatures import with_counts, without_forms
 from convergence.adapters.googlesql.wording import described, hint
 from convergence.errors import StepFailed
@@ -69,10 +70,13 @@ class _GoogleSql(BigQuery):
             if not self._match(TokenType.STRING, advance=False):
                 return None
             token = self._curr
-            raise StepFailed(
-                f"line {token.line}, column {token.col}: '{token.text[:40]}' in quotes is a text, and a name is "
-                f"expected here: write it without quotes or in backticks, `{token.text[:40]}`."
-            )
+            raise StepFailed(f"line {token.line}, column {token.col}: {text_for_name(token.text)}")
+
+        def _parse_id_var(self, any_token: bool = True, tokens: Collection[TokenType] | None = None) -> exp.Expr | None:
+            """Behind AS the parser takes every token for a name."""
+            if any_token and self._prev and self._prev.token_type == TokenType.ALIAS and self._curr:
+                self._parse_string_as_identifier()
+            return super()._parse_id_var(any_token, tokens)
 
         def _parse_bitwise(self) -> exp.Expr | None:
             """The parser gives the operators of bits one rank, and so does DuckDB: GoogleSQL's is kept by brackets."""
@@ -162,6 +166,7 @@ def parse_statement(sql: str) -> exp.Expr:
     check_joins(trees[0])
     _refuse_moves(trees[0])
     refuse_foreign_forms(trees[0])
+    refuse_quoted_names(trees[0])
     try:
         missing = next((each for node in trees[0].walk() for each in node.error_messages()), None)
     except TypeError as error:  # a node with a part that its kind cannot have
