@@ -7,10 +7,14 @@ import re
 from datetime import date
 from decimal import Decimal
 
+import pytest
+
 from convergence.config.files.reports import find_report
-from convergence.engine.services import dataset_of
+from convergence.engine.daily_costs import Row
+from convergence.engine.services import Services, dataset_of
 from convergence.entry.ui.formats import money, signed
-from convergence.entry.ui.views.movers import REPORT, movers
+from convergence.entry.ui.views import summaries
+from convergence.entry.ui.views.movers import REPORT, movers, top_movers
 from convergence.ports.warehouse import Scope, Statement
 from tests.unit.entry.ui.charges import charge
 from tests.unit.entry.ui.conftest import Api, Browser, RunScenario
@@ -47,6 +51,36 @@ def test_the_figures_are_those_of_the_report_and_lead_to_their_charges(run_scena
         for link, row in zip(links, expected, strict=True):
             charges = await browser.get(html.unescape(link))
             assert f"of {money(row['billed'] + row['previous'])} USD" in charges
+
+    run_scenario(scenario)
+
+
+def test_the_report_is_asked_once_until_charges_change(
+    run_scenario: RunScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    async def counted(services: Services, org: str, latest: date) -> list[Row]:
+        nonlocal asked
+        asked += 1
+        return await top_movers(services, org, latest)
+
+    monkeypatch.setattr(summaries, "top_movers", counted)
+
+    async def change(browser: Browser, page: str) -> str:
+        table = (await browser.get(page)).partition("Largest changes")[2]
+        return table.partition('data-label="Change">')[2].partition("<")[0]
+
+    async def scenario(api: Api) -> None:
+        await charge(api, [{"BilledCost": Decimal(5)}], days=(2,))
+        browser = await Browser.signed_in(api)
+        pages = [PAGE, "/ui/acme/costs?from=2026-11-02&to=2026-11-03", "/ui/acme/costs?from=2026-10-01&to=2026-11-03"]
+        assert [await change(browser, page) for page in pages] == ["+5.00"] * 3
+        assert asked == 1
+        await charge(api, [{"BilledCost": Decimal(7)}], run="run_2", days=(2,))
+        # A page of other days sees it too: the two weeks are looked at whatever it shows.
+        assert await change(browser, "/ui/acme/costs?from=2026-10-01&to=2026-11-03") == "+7.00"
+        assert asked == 2
 
     run_scenario(scenario)
 

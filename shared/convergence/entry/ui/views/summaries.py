@@ -34,7 +34,7 @@ from convergence.entry.ui.views.cost_queries import (
     tables_of,
 )
 from convergence.entry.ui.views.forecast import BY as FORECAST_BY
-from convergence.entry.ui.views.movers import top_movers
+from convergence.entry.ui.views.movers import COMPARED_DAYS, top_movers
 
 logger = logging.getLogger(__name__)
 Range = tuple[date, date]  # both days included
@@ -71,6 +71,7 @@ class Summaries:
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, date, date], tuple[int, Summary]] = OrderedDict()
         self._renewed: dict[str, int] = defaultdict(int)  # how often sums of an org have changed
+        self._moved: OrderedDict[str, tuple[tuple[int, date], list[Row]]] = OrderedDict()
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._beside: dict[str, asyncio.Task[None]] = {}
 
@@ -90,14 +91,15 @@ class Summaries:
                 return kept
             tables = await tables_of(services, org)
             latest = await _latest_day(services, org) if FOCUS in tables else None
-            ranges = _ranges((first, last), _month_of(latest)) if latest else []
+            ranges = _ranges((first, last), _looked_at(latest)) if latest else []
             behind = alone and await self._renew(services, org, ranges, TABLE in tables, fresh=fresh, wait=wait)
             if behind and TABLE not in tables:
                 kept = Summary(read_at=None, charges=(), compared=(), month=())
             elif kept is None or not alone or stamp != self._renewed[org]:
                 stamp = self._renewed[org]  # before reading: sums may be renewed beside it
                 read_at = await summed_at(services, org) if behind else now
-                kept = await _read(services, org, (first, last), latest, read_at)
+                moved = await self._top_movers(services, org, latest, now) if latest else []
+                kept = await _read(services, org, (first, last), latest, moved, read_at)
             compared = await ask(services, org, COMPARED, days(first, last)) if TRACKING in tables else []
             allocated = await ask(services, org, ALLOCATED, days(first, last)) if {FOCUS, UNIFIED} <= tables else []
             found = replace(
@@ -119,6 +121,18 @@ class Summaries:
         """Return when nothing is being added up for an org."""
         if org in self._beside:
             await asyncio.wait([self._beside[org]])
+
+    async def _top_movers(self, services: Services, org: str, latest: date, now: datetime) -> list[Row]:
+        """Return what changed most; it is the same for all ranges, so it is asked once until charges have changed."""
+        age = self._renewed[org] if services.settings.sole_process else int(now.timestamp() / KEPT_BILLED_S)
+        kept = self._moved.get(org)
+        if kept is None or kept[0] != (age, latest):
+            kept = ((age, latest), await top_movers(services, org, latest))
+            self._moved[org] = kept
+            self._moved.move_to_end(org)
+            if len(self._moved) > _KEPT_MAX:
+                self._moved.popitem(last=False)
+        return kept[1]
 
     async def _renew(
         self, services: Services, org: str, ranges: Sequence[Range], known: bool, *, fresh: bool, wait: bool
@@ -166,7 +180,14 @@ def _young(kept: Summary, now: datetime) -> bool:
     return kept.read_at is not None and now - kept.read_at < timedelta(seconds=KEPT_BILLED_S)
 
 
-async def _read(services: Services, org: str, range_: Range, latest: date | None, read_at: datetime | None) -> Summary:
+async def _read(
+    services: Services,
+    org: str,
+    range_: Range,
+    latest: date | None,
+    moved: Sequence[Row],
+    read_at: datetime | None,
+) -> Summary:
     """Return a summary; without a day with charges there is none."""
     if latest is None:
         return Summary(read_at=read_at, charges=(), compared=(), month=())
@@ -175,7 +196,7 @@ async def _read(services: Services, org: str, range_: Range, latest: date | None
         charges=await daily_costs(services, org, *range_),
         compared=(),
         month=await daily_costs(services, org, *_month_of(latest), by=FORECAST_BY),
-        movers=await top_movers(services, org, latest),
+        movers=moved,
         latest=latest,
     )
 
@@ -190,6 +211,12 @@ def _month_of(day: date) -> Range:
     """Return the first and last day of a day's month."""
     begin = day.replace(day=1)
     return begin, following_month(begin) - timedelta(days=1)
+
+
+def _looked_at(latest: date) -> Range:
+    """Return the days that each page looks at whatever it shows: the latest month and the two weeks to `latest`."""
+    begin, end = _month_of(latest)
+    return min(begin, latest - timedelta(days=COMPARED_DAYS - 1)), end
 
 
 def _ranges(one: Range, other: Range) -> list[Range]:
