@@ -44,6 +44,18 @@ def test_another_name_of_a_table_leads_to_the_table(tmp_path: Path) -> None:
         load_table_schema(written(tmp_path, {**content, "also_named": ["a b"]}))
 
 
+def test_a_copy_of_another_table_has_its_fields_and_none_is_required(tmp_path: Path) -> None:
+    content = {"nullable_copy_of": "base", "fields": [{"name": "reason", "type": "STRING"}]}
+    path = written(tmp_path, content)
+    with pytest.raises(ConfigError, match="`nullable_copy_of` names 'base', but there is no file base.json"):
+        load_table_schema(path)
+    written(tmp_path, {"fields": 3}, name="base")
+    with pytest.raises(ConfigError, match="names 'base', which has no list of `fields`"):
+        load_table_schema(path)
+    written(tmp_path, [{"name": "cost", "type": "NUMERIC", "mode": "REQUIRED"}], name="base")
+    assert load_table_schema(path).columns[:2] == (Column("cost", "NUMERIC", "NULLABLE"), Column("reason", "STRING"))
+
+
 def test_lineage_columns_that_a_file_names_keep_their_place(tmp_path: Path) -> None:
     fields = [{"name": "x_org_slug", "type": "STRING", "mode": "REQUIRED"}, {"name": "a", "type": "INT64"}]
     names = [column.name for column in load_table_schema(written(tmp_path, fields)).columns]

@@ -57,8 +57,7 @@ def load_table_schema(path: Path, name: str | None = None) -> TableSchema:
         check_keys(data, _TABLE_KEYS, where=path.name)
         fields = data.get("fields", data.get("schema"))
         if isinstance(other := data.get("nullable_copy_of"), str):
-            copied = [{**field, "mode": "NULLABLE"} for field in read_json(path.parent / f"{other}.json")["fields"]]
-            fields = [*copied, *(fields or [])]
+            fields = [*_nullable_copy(path, other), *(fields or [])]
     if not isinstance(fields, list) or not fields:
         raise ConfigError("a list of fields is expected, or an object with `fields`", where=path.name)
     columns = columns_of(fields, where=path.name, path="")
@@ -72,6 +71,18 @@ def load_table_schema(path: Path, name: str | None = None) -> TableSchema:
         current_by=_current(options, known, where=path.name),
         also_named=_also_named(options, where=path.name),
     )
+
+
+def _nullable_copy(path: Path, other: str) -> list[dict[str, Any]]:
+    """Return the fields of the table `other`, a path beside this file without its ending, none of them REQUIRED."""
+    copied = path.parent / f"{other}.json"
+    if not copied.is_file():
+        raise ConfigError(f"`nullable_copy_of` names {other!r}, but there is no file {copied.name}", where=path.name)
+    data = read_json(copied)
+    fields = data.get("fields") if isinstance(data, dict) else data
+    if not isinstance(fields, list) or not all(isinstance(field, dict) for field in fields):
+        raise ConfigError(f"`nullable_copy_of` names {other!r}, which has no list of `fields`", where=path.name)
+    return [{**field, "mode": "NULLABLE"} for field in fields]
 
 
 def tables_in(path: Path) -> list[str]:

@@ -32,7 +32,7 @@ class Commitment(Record):
 
     A commitment to `Spend` has an amount for each cycle and no units. Commitments of a whole cloud (`aws`, `azure`,
     `gcp`, `oci`) are contracts only: the cloud's bill has their cost. `billed_by: bill`: a bill has this one's, too.
-    Its days are spread and measured all the same, and are no charges: a bill that has the purchase alone has the
+    Its days are spread and measured too, but are not charges: a bill that has the purchase alone has the
     effective cost of the whole term with it.
     """
 
