@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, Final
 
+from convergence.config.files.org_files import files_of_orgs
 from convergence.config.files.procedures import load_procedures
 from convergence.domain.finding import Finding
 from convergence.domain.times import to_text
@@ -16,7 +17,7 @@ from convergence.engine.migrate import migrate
 from convergence.engine.schedules.store import SCHEDULES
 from convergence.engine.schema_sync import sync_schemas
 from convergence.engine.services import Services
-from convergence.errors import ConvergenceError
+from convergence.errors import ConvergenceError, near_names
 from convergence.ports.documents import Where
 
 KEPT: Final = timedelta(days=2)  # beyond its time; a shorter policy leaves much to an hourly sweep
@@ -31,7 +32,8 @@ async def examine(services: Services, names: Collection[str] = ()) -> list[Findi
         if names and name not in names:
             continue
         try:
-            found.append(Finding(name, *await check(services)))
+            said, advice = await check(services)
+            found.append(Finding(name, said, advice, warning=bool(advice) and name in _WARNINGS))
         except ConvergenceError as error:
             found.append(Finding(name, str(error), cure))
     return found
@@ -39,7 +41,7 @@ async def examine(services: Services, names: Collection[str] = ()) -> list[Findi
 
 def answer(findings: list[Finding]) -> dict[str, Any]:
     """Return findings as the API and `--json` show them."""
-    return {"healthy": not any(each.cure for each in findings), "findings": [asdict(each) for each in findings]}
+    return {"healthy": not any(each.is_fault for each in findings), "findings": [asdict(each) for each in findings]}
 
 
 async def _store(services: Services) -> tuple[str, str]:
@@ -76,6 +78,20 @@ async def _schedules(services: Services) -> tuple[str, str]:
 
 async def _reconciler(services: Services) -> tuple[str, str]:
     return await _waiting(services, "runs", "check_at", "runs")
+
+
+async def _org_files(services: Services) -> tuple[str, str]:
+    """Find files for one org whose org does not exist: nothing ever reads them."""
+    slugs = await services.orgs.slugs()
+    strange = [path for path in files_of_orgs(services.configs_dir) if path.stem not in slugs]
+    if not strange:
+        return "each belongs to an org", ""
+    cure = "give the file the org's slug as its name, or remove it"
+    near = near_names(strange[0].stem, slugs)
+    return (
+        f"for an org that does not exist: {_some([path.as_posix() for path in strange])}",
+        f"{cure}.{near}" if near else cure,
+    )
 
 
 async def _waiting(services: Services, collection: str, field: str, what: str) -> tuple[str, str]:
@@ -119,4 +135,6 @@ _CHECKS: Final[Mapping[str, tuple[_Check, str]]] = {
     "schedules": (_schedules, _INDEXES),
     "reconciler": (_reconciler, _INDEXES),
     "retention": (_retention, _INDEXES),
+    "org files": (_org_files, "see that the configs folder can be read"),
 }
+_WARNINGS: Final = frozenset({"org files"})  # the same folder may be used by another installation, which has the org

@@ -60,6 +60,8 @@ def test_an_org_has_its_own_rules_the_common_ones_or_the_shipped_ones(tmp_path: 
         (tmp_path / folder / f"{name}.yml").write_text(f"allocation: [{{name: one, team: {team}}}]\n")
         assert [rule.team for rule in load_allocation(tmp_path, "acme").allocation] == [team]
     assert [rule.team for rule in load_allocation(tmp_path, "globex").allocation] == ["all"]
+    (tmp_path / "allocation/globex.yaml").write_text("allocation: [{name: one, team: other}]\n")
+    assert [rule.team for rule in load_allocation(tmp_path, "globex").allocation] == ["other"]
 
 
 def test_a_rule_behind_one_that_takes_everything_may_hold_on_other_days(tmp_path: Path) -> None:

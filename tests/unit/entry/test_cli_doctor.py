@@ -14,7 +14,7 @@ from convergence.ports.documents import Create
 from tests.unit.engine.conftest import Engine
 from tests.unit.entry.conftest import Cli
 
-PARTS = ["store", "keyring", "procedures", "migrations", "schemas", "schedules", "reconciler", "retention"]
+PARTS = ["store", "keyring", "procedures", "migrations", "schemas", "schedules", "reconciler", "retention", "org files"]
 
 
 def test_what_a_new_installation_lacks_is_said_with_the_command_that_adds_it(acme: Cli, configs: Path) -> None:
@@ -38,6 +38,28 @@ def test_what_a_new_installation_lacks_is_said_with_the_command_that_adds_it(acm
     for command in behind.values():
         assert acme(*command.split()[1:]).code == 0
     assert acme("doctor").code == 0
+
+
+def test_files_of_an_org_that_does_not_exist_are_warned_of(acme: Cli, configs: Path) -> None:
+    rules = "allocation: [{name: one, team: All}]"
+    for name in (
+        "allocation/acme.yml",
+        "allocation/acmee.yaml",
+        "notifications/config.json",
+        "notifications/gone.json",
+    ):
+        (configs / name).parent.mkdir(exist_ok=True)
+        (configs / name).write_text(rules if name.startswith("allocation") else "{}")
+    acme("procedures", "sync")
+    done = acme("doctor", "--json")
+    assert (done.code, done.data["healthy"]) == (0, True), done.data
+    (warned,) = [each for each in done.data["findings"] if each["warning"]]
+    assert warned["check"] == "org files"
+    assert warned["found"].endswith("does not exist: allocation/acmee.yaml, notifications/gone.json")
+    assert warned["cure"].endswith("Did you mean 'acme'?")
+    shown = acme("doctor")
+    assert "warning" in shown.out
+    assert "org files: give the file the org's slug" in shown.err
 
 
 def test_work_that_no_tick_takes_and_a_key_that_does_not_open_are_faults(tmp_path: Path) -> None:
@@ -68,7 +90,7 @@ def test_work_that_no_tick_takes_and_a_key_that_does_not_open_are_faults(tmp_pat
         )
         found = {
             each.check: each
-            for each in await examine(replace(engine.services, keyring=Locked()), PARTS[:2] + PARTS[-3:])
+            for each in await examine(replace(engine.services, keyring=Locked()), PARTS[:2] + PARTS[-4:-1])
         }
         assert "version is disabled" in found["keyring"].found
         assert "runbooks" in found["keyring"].cure

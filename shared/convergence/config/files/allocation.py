@@ -19,6 +19,7 @@ from convergence.errors import ConfigErrors
 
 FILE: Final = "system/allocation.yml"
 FOLDER: Final = "allocation"
+SUFFIXES: Final = (".yml", ".yaml")
 _NO_PART: Final = re.compile(r"^user[:_]|[^a-z0-9]")
 
 
@@ -153,9 +154,9 @@ class Allocation(Closed):
 
 def load_allocation(configs_dir: Path, org: str) -> Allocation:
     """Return the rules for an org. Raises `ConfigErrors` with the mistakes of the file."""
-    own = Path(FOLDER) / f"{org}.yml"
-    if (configs_dir / own).exists():
-        return read_allocation(configs_dir / own, own.as_posix())
+    for own in (Path(FOLDER) / f"{org}{suffix}" for suffix in SUFFIXES):
+        if (configs_dir / own).exists():
+            return read_allocation(configs_dir / own, own.as_posix())
     return read_allocation(own_or_shipped(configs_dir, FILE), FILE)
 
 

@@ -15,11 +15,12 @@ router = APIRouter(prefix="/doctor", tags=["health"], route_class=StrictRoute)
 
 
 class FindingAnswer(TypedDict):
-    """What a check found; `cure` is empty when all is well."""
+    """What a check found; `cure` is empty when all is well, `warning` says that it stops nothing."""
 
     check: str
     found: str
     cure: str
+    warning: bool
 
 
 class Examined(TypedDict):
@@ -31,5 +32,5 @@ class Examined(TypedDict):
 
 @router.get("", response_model=Examined, responses=documented())
 async def doctor(at: At, _: Operator) -> Json:
-    """Check store, keyring, procedures, migrations, schemas, schedules, the reconciler and retention."""
+    """Check store, keyring, procedures, migrations, schemas, schedules, the reconciler, retention and files of orgs."""
     return Json(answer(await examine(at.services)))

@@ -29,7 +29,8 @@ from convergence.entry.cli.session import Session
 def command(
     session: Session, project: str | None, region: str, kms_location: str, database: str, functions: Path
 ) -> int:
-    """Check store, keyring, procedures, migrations, schemas, schedules, reconciler and retention; exit 1 for a fault.
+    """Check store, keyring, procedures, migrations, schemas, schedules, reconciler, retention and files of orgs; exit 1
+    for a fault.
 
     On a server (`--url`, with the operator's key) the deployment examines itself. With `--project` this machine asks
     Google Cloud instead, as the person who is signed in: clock, permissions of each function, subscriptions and their
@@ -59,9 +60,15 @@ def _show(session: Session, found: dict[str, Any]) -> int:
     if session.out.json:
         session.out.data(found)
     else:
-        rows = [(each["check"], "fault" if each["cure"] else "ok", each["found"]) for each in found["findings"]]
+        rows = [(each["check"], _verdict(each), each["found"]) for each in found["findings"]]
         session.out.table(("check", "", "found"), rows)
         for each in found["findings"]:
             if each["cure"]:
                 session.out.note(f"{each['check']}: {each['cure']}")
     return 0 if found["healthy"] else 1
+
+
+def _verdict(finding: dict[str, Any]) -> str:
+    if not finding["cure"]:
+        return "ok"
+    return "warning" if finding["warning"] else "fault"
