@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, cast
+
+import duckdb
 
 from convergence.config.files.schemas.folder import TableSchemas
 from convergence.domain.billing_periods import PeriodKey
@@ -19,6 +23,16 @@ from tests.unit.processors.step_world import CONFIGS, ManualClock, WorldContext
 
 MONTH: Final = date(2026, 11, 1)
 SHOWN: Final = ("x_ChargeId", "BilledCost", "ListUnitPrice", "BillingPeriodStart", "ChargeDescription")
+
+FILE: Final = "CostAndUsage.parquet"
+START: Final = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def parquet_rows(file: Path) -> list[Any]:
+    """Return the first columns of `SHOWN` as another reader finds them."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        return connection.execute(f"SELECT {', '.join(SHOWN[:4])} FROM '{file}' ORDER BY x_ChargeId").fetchall()
 
 
 def test_the_files_are_the_same_everywhere_and_a_closed_period_stays(
@@ -35,6 +49,10 @@ def test_the_files_are_the_same_everywhere_and_a_closed_period_stays(
         manifest = await bundle.write(source, tmp_path, context.now())
         facts = manifest["datasets"]["CostAndUsage"]
         assert (facts["rows"], facts["sums"]["USD"]["BilledCost"]) == (3, "18")
+        typed = replace(bundle, format="parquet")
+        same = (await typed.write(source, tmp_path, context.now()))["datasets"]["CostAndUsage"]
+        assert (same["file"], same["sums"], same["rounded"]) == (FILE, facts["sums"], facts["rounded"])
+        assert parquet_rows(tmp_path / FILE) == [(name, Decimal(6), Decimal(4), START) for name in ("c1", "c2", "c3")]
         with (tmp_path / facts["file"]).open(newline="") as file:
             written = [tuple(row[name] for name in SHOWN) for row in csv.DictReader(file)]
         assert written == [

@@ -30,7 +30,6 @@ from convergence.ports.warehouse import (
     Load,
     LoadResult,
     Parameter,
-    ParquetWriter,
     ProcedureCall,
     QueryResult,
     RowFile,
@@ -161,10 +160,6 @@ class WorldWarehouse:
         return await self._warehouse.call(
             ProcedureCall(procedure, arguments, scope=scope, job_id=self._job(), wait_s=wait_s)
         )
-
-    async def convert_csv(self, csv: Path, columns: Mapping[str, str], path: Path) -> None:
-        assert isinstance(self._warehouse, ParquetWriter)
-        await self._warehouse.convert_csv(csv, columns, path)
 
     async def snapshot(self, tables: Sequence[str], *, suffix: str, until: datetime) -> Sequence[str] | None:
         if not isinstance(self._warehouse, TableSnapshots):

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
@@ -25,7 +24,6 @@ from convergence.engine.step.effects import Effects, Intent, job_id
 from convergence.engine.step.inputs import digest
 from convergence.engine.step.routines import ensure_routines
 from convergence.engine.step.stage import LeasedStage
-from convergence.errors import StepFailed
 from convergence.ports.step.warehouse import StepStage
 from convergence.ports.warehouse import (
     SHARED_DATASET,
@@ -34,7 +32,6 @@ from convergence.ports.warehouse import (
     Load,
     LoadResult,
     Parameter,
-    ParquetWriter,
     ProcedureCall,
     QueryResult,
     Scope,
@@ -215,13 +212,6 @@ class LeasedWarehouse:
         older = "/".join((procedure, *_values(arguments, in_order=True)))
         intent = Intent(kind="call", name="call", what=procedure, repeatable=repeatable, older=older)
         return await self._effects.once(intent, send, scope=scope, wait_s=wait_s)
-
-    async def convert_csv(self, csv: Path, columns: Mapping[str, str], path: Path) -> None:
-        """Write a CSV file's rows to a Parquet file; see `ParquetWriter`."""
-        warehouse = self._services.warehouse
-        if not isinstance(warehouse, ParquetWriter):
-            raise StepFailed("this warehouse writes no Parquet files: set format: csv")
-        await warehouse.convert_csv(csv, columns, path)
 
     async def snapshot(self, tables: Sequence[str], *, suffix: str, until: datetime) -> Sequence[str] | None:
         """Keep tables as they are now; None where the warehouse has no snapshots. See `TableSnapshots`."""

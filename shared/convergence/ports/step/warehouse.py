@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from pathlib import Path
 from typing import Protocol
 
 from convergence.ports.warehouse import (
@@ -115,14 +114,6 @@ class StepWarehouse(Protocol):
         repeatable: bool = False,
     ) -> QueryResult:
         """Call a stored procedure on the org's dataset; once, however often the step is repeated. `wait_s` as above."""
-        ...
-
-    async def convert_csv(self, csv: Path, columns: Mapping[str, str], path: Path) -> None:
-        """Write a CSV file's rows to a Parquet file; see `convergence.ports.warehouse.ParquetWriter`.
-
-        Raises:
-            StepFailed: this installation's warehouse writes no files.
-        """
         ...
 
     async def snapshot(self, tables: Sequence[str], *, suffix: str, until: datetime) -> Sequence[str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -199,17 +199,6 @@ class ParquetWriter(Protocol):
         """Write the result of a SELECT with the column types that it has, at most `rows_max` rows; return their number.
 
         An existing file is replaced, once the new one is complete. Raises what `Tables.query` raises.
-        """
-        ...
-
-    async def convert_csv(self, csv: Path, columns: Mapping[str, str], path: Path) -> None:
-        """Write the rows of a CSV file with a header to a Parquet file.
-
-        `columns`: all of the file's, in order: STRING, DATE, TIMESTAMP (to the microsecond, UTC) or DECIMAL, which has
-        38 digits, 14 of them behind the point. A field without characters is null.
-
-        Raises:
-            SchemaMismatch: a value that is not of its column's type.
         """
         ...
 

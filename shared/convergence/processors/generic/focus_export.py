@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final
 
 from pydantic import field_validator
@@ -18,10 +17,11 @@ from convergence.errors import InvalidInput, StepFailed
 from convergence.ports.object_store import Place, WritableStore
 from convergence.ports.processor import CONTINUE, SUCCESS, Context
 from convergence.ports.warehouse import Row
-from convergence.processors.focus.export.bundle import COMMITMENTS, TABLE, Format
+from convergence.processors.focus.export.bundle import COMMITMENTS, TABLE
 from convergence.processors.focus.export.datasets import Version
 from convergence.processors.focus.export.deliver import Delivery, Export
 from convergence.processors.focus.export.places import Below, bucket_of
+from convergence.processors.focus.export.rows import Format
 from convergence.processors.settings import Settings, settings
 
 SLICE_S: Final = 60.0  # of work; then the step goes on from its checkpoint, with the next period
@@ -63,10 +63,6 @@ class StepSource:
     async def rows(self, sql: str) -> Sequence[Row]:
         """Return the rows of a SELECT."""
         return (await self._context.warehouse.query(sql, rows_max=self.page_rows)).rows
-
-    async def to_parquet(self, csv: Path, columns: Mapping[str, str], into: Path) -> None:
-        """Turn a CSV file into a Parquet file."""
-        await self._context.warehouse.convert_csv(csv, columns, into)
 
     async def periods(self) -> Sequence[BillingPeriod]:
         """Return the billing periods."""

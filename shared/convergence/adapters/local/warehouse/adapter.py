@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,6 @@ from convergence.adapters.local.warehouse import expired as old
 from convergence.adapters.local.warehouse import ledger, tables
 from convergence.adapters.local.warehouse.append import append_rows, spool_rows
 from convergence.adapters.local.warehouse.call import call_procedure, rehearse_call
-from convergence.adapters.local.warehouse.csv_to_parquet import convert, csv_copy
 from convergence.adapters.local.warehouse.diagnose import diagnose
 from convergence.adapters.local.warehouse.file_rows import stage_file
 from convergence.adapters.local.warehouse.job import Job
@@ -166,13 +165,6 @@ class DuckDbWarehouse:
                 googlesql=True,
                 limit_s=self._limit(statement),
             )
-
-    async def convert_csv(self, csv: Path, columns: Mapping[str, str], path: Path) -> None:
-        """Write the rows of a CSV file to a Parquet file; see `ParquetWriter`."""
-        with self._exporting(path) as rows_file:
-            shutil.copyfile(csv, rows_file.with_name("csv"))
-            copy = csv_copy(rows_file.with_name("csv"), columns, rows_file)
-            await self.session.read(lambda job: convert(job, copy))
 
     @contextmanager
     def _exporting(self, path: Path) -> Iterator[Path]:

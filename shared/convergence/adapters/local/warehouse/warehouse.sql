@@ -133,15 +133,6 @@ WHERE inside AND list_contains(flags, true) ORDER BY number LIMIT {most};
 -- name: result_file
 COPY (SELECT * FROM ({source}) LIMIT {rows}) TO {file} (FORMAT parquet);
 
--- name: csv_to_parquet
-COPY (
-    SELECT {values}
-    FROM read_csv(
-        {csv}, header = true, auto_detect = false, delim = ',', quote = '"', escape = '"', nullstr = '',
-        columns = {columns}, parallel = false
-    )
-) TO {file} (FORMAT parquet);
-
 -- name: insert_staged
 INSERT INTO {table} BY NAME SELECT * FROM staged
 QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY rowid DESC) = 1;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
@@ -23,7 +23,7 @@ from convergence.entry.cli.server import Server, not_there, quoted
 from convergence.entry.cli.session import Session, known_org
 from convergence.errors import InvalidInput
 from convergence.ports.object_store import WritableStore
-from convergence.ports.warehouse import ParquetWriter, Row, Scope, Statement, TableSchema
+from convergence.ports.warehouse import Row, Scope, Statement, TableSchema
 from convergence.tenants.billing import BillingStore
 from convergence.tenants.credentials import advice
 
@@ -74,7 +74,7 @@ def focus(
     """Write the charges of ORG as FOCUS files: of each billing period a bundle, VERSION/MONTH, with a manifest.
 
     Whole periods are written, and replace what an export before has written. The manifest has the digest of each file,
-    sums, and which facts are unknown. With `convergence serve` only CSV is written.
+    sums, and which facts are unknown.
 
     \b
     Example:
@@ -95,8 +95,6 @@ def focus(
     )
     export.months()  # refuses before anything is opened
     server = session.server(writes=True)
-    if server is not None and form == "parquet":
-        not_there("write Parquet", "use --format csv, or run this where the data directory is while no server has it")
     if server is None:
         manifests = session.go(_local(session, export, target, credential))
     elif isinstance(target, Path):
@@ -177,13 +175,6 @@ class LocalSource:
         statement = Statement(sql, scope=self._scope, rows_max=self.page_rows)
         return (await self._services.warehouse.query(statement)).rows
 
-    async def to_parquet(self, csv: Path, columns: Mapping[str, str], into: Path) -> None:
-        """Turn a CSV file into a Parquet file."""
-        warehouse = self._services.warehouse
-        if not isinstance(warehouse, ParquetWriter):
-            raise InvalidInput("this warehouse writes no Parquet files: use --format csv")
-        await warehouse.convert_csv(csv, columns, into)
-
     async def periods(self) -> Sequence[BillingPeriod]:
         """Return the billing periods."""
         return await BillingStore(self._services.documents).periods(self._org)
@@ -206,10 +197,6 @@ class ServerSource:
         body = {"sql": sql, "limit": self.page_rows, "timeout_s": TIMEOUT_MAX_S}
         answer = await asyncio.to_thread(self._server.ask, "POST", f"/query/{quoted(self._org)}", json=body)
         return result_of(cast("QueryAnswer", answer)).rows
-
-    async def to_parquet(self, csv: Path, columns: Mapping[str, str], into: Path) -> None:  # noqa: ARG002 - the port's
-        """Refuse: there is no warehouse here."""
-        not_there("write Parquet", "use --format csv")
 
     async def periods(self) -> Sequence[BillingPeriod]:
         """Return the billing periods."""

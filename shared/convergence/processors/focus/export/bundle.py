@@ -6,13 +6,14 @@ mixes the charges before a run with those behind it.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -23,7 +24,7 @@ from convergence.domain.sql_names import bigquery_name
 from convergence.domain.times import following_month
 from convergence.errors import Transient
 from convergence.ports.warehouse import Row, TableSchema
-from convergence.processors.focus.export.datasets import COST_AND_USAGE, Field, Version, cost_and_usage, kinds_of
+from convergence.processors.focus.export.datasets import COST_AND_USAGE, Field, Version, cost_and_usage
 from convergence.processors.focus.export.facts import (
     COMMITMENT_FIELDS,
     Dataset,
@@ -31,13 +32,12 @@ from convergence.processors.focus.export.facts import (
     contract_commitments,
     invoice_details,
 )
-from convergence.processors.focus.export.rows import CsvFile, Figures, number, to_second
+from convergence.processors.focus.export.rows import DataFile, Figures, Format, number, to_second
 
 TABLE: Final = "cost_data_standard_1_3"
 MANIFEST: Final = "manifest.json"
 NOT_KEPT: Final = "no source of this org delivers it"
 COMMITMENTS: Final = "contract_commitment_1_3"
-Format = Literal["csv", "parquet"]
 
 
 class Source(Protocol):
@@ -47,10 +47,6 @@ class Source(Protocol):
 
     async def rows(self, sql: str) -> Sequence[Row]:
         """Return the rows of a SELECT, at most `page_rows`."""
-        ...
-
-    async def to_parquet(self, csv: Path, columns: Mapping[str, str], into: Path) -> None:
-        """Turn a CSV file into a Parquet file. `columns`: name to STRING, DECIMAL, TIMESTAMP or DATE."""
         ...
 
     async def periods(self) -> Sequence[BillingPeriod]:
@@ -83,7 +79,7 @@ class Bundle:
         for dataset in await self._recorded(source, issuers):
             missing += [{"dataset": dataset.name, "reason": reason} for reason in dataset.missing]
             if dataset.rows:
-                written[dataset.name] = await self._write_rows(source, folder, dataset)
+                written[dataset.name] = self._write_rows(folder, dataset)
         manifest = {
             "org": self.org,
             "focus_version": self.version,
@@ -125,18 +121,19 @@ class Bundle:
                 break
         return found
 
-    async def _write_rows(self, source: Source, folder: Path, dataset: Dataset) -> Mapping[str, Any]:
-        csv = folder / f"{dataset.name}.csv"
-        with CsvFile(csv, dataset.fields) as file:
+    def _write_rows(self, folder: Path, dataset: Dataset) -> Mapping[str, Any]:
+        with DataFile(self._path(folder, dataset.name), dataset.fields, self.format) as file:
             file.write(dataset.rows)
-        return await self._finished(source, csv, dataset.fields, file.figures)
+        return _finished(file, dataset.fields)
+
+    def _path(self, folder: Path, name: str) -> Path:
+        return folder / f"{name}.{self.format}"
 
     async def _cost_and_usage(self, source: Source, folder: Path) -> tuple[Mapping[str, Any], list[str]]:
         """Write the charges; return what the manifest says of them, and their invoice issuers."""
         fields = cost_and_usage(self.table, self.version)
-        csv = folder / f"{COST_AND_USAGE}.csv"
         days = await self._totals(source)
-        with CsvFile(csv, fields) as file:
+        with DataFile(self._path(folder, COST_AND_USAGE), fields, self.format) as file:
             for day in days:
                 await self._copy_day(source, file, fields, day)
         if await self._totals(source) != days or not _agree(days, file.figures):
@@ -144,9 +141,9 @@ class Bundle:
                 f"charges of {self.month:%Y-%m} changed while they were read: export the period again when no run"
                 " writes it"
             )
-        return await self._finished(source, csv, fields, file.figures), sorted(file.figures.issuers)
+        return _finished(file, fields), sorted(file.figures.issuers)
 
-    async def _copy_day(self, source: Source, file: CsvFile, fields: Sequence[Field], day: Row) -> None:
+    async def _copy_day(self, source: Source, file: DataFile, fields: Sequence[Field], day: Row) -> None:
         names = ", ".join(bigquery_name(each.name) for each in fields if each.stored)
         sql = (
             f"SELECT {names} FROM {bigquery_name(TABLE)}"
@@ -154,7 +151,8 @@ class Bundle:
             f" ORDER BY {bigquery_name('x_ChargeId')}, {names}"
         )
         for offset in range(0, int(day["n"]), source.page_rows):
-            file.write(await source.rows(f"{sql} LIMIT {source.page_rows} OFFSET {offset}"))
+            page = await source.rows(f"{sql} LIMIT {source.page_rows} OFFSET {offset}")
+            await asyncio.to_thread(file.write, page)
 
     async def _totals(self, source: Source) -> list[Row]:
         """Return rows and costs of each day that the period's charges are stored under."""
@@ -175,16 +173,12 @@ class Bundle:
         first, behind = (f"TIMESTAMP '{day} 00:00:00+00'" for day in (self.month, following_month(self.month)))
         return first, behind
 
-    async def _finished(
-        self, source: Source, csv: Path, fields: Sequence[Field], figures: Figures
-    ) -> Mapping[str, Any]:
-        path = csv
-        if self.format == "parquet":
-            path = csv.with_suffix(".parquet")
-            await source.to_parquet(csv, kinds_of(fields), path)
-        with path.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-        return {"file": path.name, "bytes": path.stat().st_size, "sha256": digest, **described(fields, figures)}
+
+def _finished(file: DataFile, fields: Sequence[Field]) -> Mapping[str, Any]:
+    with file.path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    size = file.path.stat().st_size
+    return {"file": file.path.name, "bytes": size, "sha256": digest, **described(fields, file.figures)}
 
 
 def described(fields: Sequence[Field], figures: Figures) -> dict[str, Any]:

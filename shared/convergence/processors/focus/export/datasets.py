@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -60,8 +59,3 @@ def cost_and_usage(table: TableSchema, version: Version) -> tuple[Field, ...]:
 def is_custom(field: Field) -> bool:
     """Return whether a column is one of ours, which FOCUS has behind its own."""
     return field.name.startswith("x_")
-
-
-def kinds_of(fields: Iterable[Field]) -> dict[str, str]:
-    """Return the type of each column."""
-    return {field.name: field.kind for field in fields}

@@ -12,9 +12,10 @@ from typing import Any, Final, Protocol
 from convergence.domain.times import following_month
 from convergence.errors import InvalidInput
 from convergence.ports.warehouse import TableSchema
-from convergence.processors.focus.export.bundle import MANIFEST, Bundle, Format, Source
+from convergence.processors.focus.export.bundle import MANIFEST, Bundle, Source
 from convergence.processors.focus.export.datasets import COST_AND_USAGE, Version
 from convergence.processors.focus.export.facts import BILLING_PERIOD, CONTRACT_COMMITMENT, INVOICE_DETAIL
+from convergence.processors.focus.export.rows import Format
 
 PERIODS_MAX: Final = 120
 DATASETS: Final = (COST_AND_USAGE, BILLING_PERIOD, CONTRACT_COMMITMENT, INVOICE_DETAIL)

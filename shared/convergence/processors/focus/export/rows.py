@@ -1,22 +1,24 @@
-"""Rows of a data set as CSV: exact numbers, times to the second, and what had to be left open or rounded."""
+"""Rows of a data set as a file: exact numbers, times to the second, and what had to be left open or rounded."""
 
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from convergence.domain.money import EXACT, exact_sum
 from convergence.processors.focus.export.datasets import Field
+from convergence.processors.focus.export.parquet import SCALE, ParquetFile
 
-DECIMALS_MAX: Final = 14
-_UNIT: Final = Decimal(1).scaleb(-DECIMALS_MAX)
+Format = Literal["csv", "parquet"]
+_UNIT: Final = Decimal(1).scaleb(-SCALE)
 SUMMED: Final = ("BilledCost", "EffectiveCost")
 
 
@@ -37,24 +39,34 @@ class Figures:
         return exact_sum((*written, -self.differences.get(column, Decimal(0))))
 
 
-class CsvFile:
-    """A CSV file that grows page by page; `figures` count what went in."""
+class DataFile:
+    """A CSV or Parquet file that grows page by page; `figures` count what went in."""
 
-    def __init__(self, path: Path, fields: Sequence[Field]) -> None:
-        self._path, self._fields, self.figures = path, fields, Figures()
+    def __init__(self, path: Path, fields: Sequence[Field], form: Format) -> None:
+        self.path, self._fields, self._form, self.figures = path, fields, form, Figures()
 
     def __enter__(self) -> Self:
-        self._file = self._path.open("w", encoding="utf-8", newline="")
-        self._writer = csv.writer(self._file, lineterminator="\n")
-        self._writer.writerow([each.name for each in self._fields])
+        self._file = self.path.open("wb")
+        if self._form == "parquet":
+            self._parquet = ParquetFile(self._file, self._fields)
+            self._writerows: Callable[[Iterable[Sequence[str]]], None] = self._parquet.writerows
+        else:
+            self._text_file = io.TextIOWrapper(self._file, encoding="utf-8", newline="")
+            writer = csv.writer(self._text_file, lineterminator="\n")
+            writer.writerow([each.name for each in self._fields])
+            self._writerows = writer.writerows
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._file.close()
+        with self._file:
+            if self._form == "csv":
+                self._text_file.close()
+            elif kind is None:
+                self._parquet.finish()
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows."""
-        self._writer.writerows([self._text(each, row.get(each.name)) for each in self._fields] for row in rows)
+        self._writerows([self._text(each, row.get(each.name)) for each in self._fields] for row in rows)
         self.figures.rows += len(rows)
         for row in rows:
             self.figures.issuers.add(str(row.get("InvoiceIssuerName") or ""))
@@ -102,4 +114,4 @@ def _plain(value: Any) -> str:
 
 def _quantized(value: Decimal) -> Decimal:
     places = value.as_tuple().exponent
-    return value if isinstance(places, int) and places >= -DECIMALS_MAX else value.quantize(_UNIT, context=EXACT)
+    return value if isinstance(places, int) and places >= -SCALE else value.quantize(_UNIT, context=EXACT)
