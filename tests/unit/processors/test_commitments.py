@@ -129,8 +129,10 @@ def test_the_row_of_a_contract_has_the_columns_of_focus() -> None:
         "ContractId": "k",
         "ContractPeriodEnd": datetime(2026, 11, 13, tzinfo=UTC),
         "ContractPeriodStart": datetime(2026, 11, 11, tzinfo=UTC),
+        "x_Terms": '{"ContractCommitmentPaymentInterval":"Custom","ContractCommitmentPaymentModel":"No Upfront"}',
     }
-    usage = contract_row(a_commitment())
+    usage = contract_row(a_commitment(focus_terms='{"ContractCommitmentModel": "Continuous"}'))
+    assert '"ContractCommitmentModel":"Continuous"' in str(usage["x_Terms"])
     assert (usage["ContractCommitmentQuantity"], usage["ContractCommitmentUnit"]) == (15 * 24 * 92, "PTU-Hours")
     assert usage["ContractCommitmentCost"] == Decimal(260 * 15 * 3)
 

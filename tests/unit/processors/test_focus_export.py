@@ -6,6 +6,7 @@ import asyncio
 import csv
 import hashlib
 import json
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from convergence.domain.invoices import Invoice, InvoiceLine
 from convergence.errors import InvalidInput, StepFailed, Transient
 from convergence.processors.focus.export.bundle import COMMITMENTS, TABLE, Bundle
 from convergence.processors.focus.export.deliver import Export
+from convergence.processors.genai.commitments.focus_terms import checked_terms, known_terms
 from convergence.processors.generic import focus_export
 from convergence.processors.generic.focus_export import StepSource, get_engine
 from tests.referees.opinions import required
@@ -289,8 +291,8 @@ def test_recorded_periods_and_invoices_are_data_sets_and_others_are_said_to_be_m
     world(tmp_path, work)
 
 
-async def commit(context: WorldContext, *terms: tuple[str, str, str]) -> None:
-    """Store commitments: id, start and end."""
+async def commit(context: WorldContext, *terms: tuple[str, str, str], stated: str | None = None) -> None:
+    """Store commitments: id, start and end; `stated`: their terms of 1.4."""
     stage = context.warehouse.stage("contract_commitment_1_3")
     rows = [
         {
@@ -304,6 +306,7 @@ async def commit(context: WorldContext, *terms: tuple[str, str, str]) -> None:
             "ContractId": name,
             "ContractPeriodStart": f"{start}T00:00:00Z",
             "ContractPeriodEnd": f"{end}T00:00:00Z",
+            "x_Terms": stated,
         }
         for name, start, end in terms
     ]
@@ -326,7 +329,9 @@ def test_commitments_of_the_period_are_a_data_set_of_1_3(tmp_path: Path) -> None
         await export(context, version="1.4", format="csv")
         found = manifest(bundle(tmp_path))
         assert "ContractCommitment" not in found["datasets"]
-        assert "version 1.3 has the data set" in found["missing"][-1]["reason"]
+        lacking = {each["reason"].partition(":")[0]: each["reason"] for each in found["missing"][-2:]}
+        assert list(lacking) == ["from", "until"]
+        assert "1.4 also asks for ContractCommitmentApplicability, ContractCommitmentBenefitCategory" in lacking["from"]
         await context.warehouse.query("DELETE FROM contract_commitment_1_3 WHERE TRUE", write=True)
         await export(context, version="1.3", format="csv")
         assert not (bundle(tmp_path, "1.3") / "ContractCommitment.csv").exists()
@@ -334,6 +339,63 @@ def test_commitments_of_the_period_are_a_data_set_of_1_3(tmp_path: Path) -> None
         assert (missing["dataset"], "no commitment" in missing["reason"]) == ("ContractCommitment", True)
 
     world(tmp_path, work)
+
+
+STATED = {
+    "ContractCommitmentApplicability": '{"IsGlobalScope":true}', "ContractCommitmentBenefitCategory": "Discount",
+    "ContractCommitmentCreated": "2026-10-30T12:00:00+01:00", "ContractCommitmentDiscountPercentage": "0.25",
+    "ContractCommitmentFulfillmentInterval": "Hourly", "ContractCommitmentLastUpdated": "2026-10-31T00:00:00Z",
+    "ContractCommitmentLifecycleStatus": "Active", "ContractCommitmentModel": "Continuous",
+    "ContractCommitmentOfferCategory": "Public", "InvoiceIssuerName": "OpenAI", "ServiceProviderName": "OpenAI",
+}  # fmt: skip
+
+
+def test_a_commitment_whose_terms_are_stated_is_in_1_4(tmp_path: Path) -> None:
+    days = date(2026, 11, 1), date(2027, 10, 31)
+    whole = known_terms("monthly", *days, checked_terms(json.dumps(STATED)))
+    without = known_terms("annual", *days, checked_terms(json.dumps(STATED)))
+
+    async def work(context: WorldContext) -> None:
+        await store(context, [charge(x_ChargeId="1")])
+        await commit(context, ("whole", "2026-11-01", "2027-11-01"), stated=whole)
+        await export(context, format="csv")
+
+    world(tmp_path, work)
+    (row,) = rows_of(bundle(tmp_path), "ContractCommitment")
+    assert list(row) == sorted(row)
+    assert len(row) == 27
+    assert (row["ContractCommitmentId"], row["ContractCommitmentCost"]) == ("whole", "1200.5")
+    assert row["ContractCommitmentCreated"] == "2026-10-30T11:00:00Z"
+    follow = ("DurationType", "PaymentInterval", "PaymentModel")
+    assert [row[f"ContractCommitment{name}"] for name in follow] == ["1 Year", "Monthly", "No Upfront"]
+    assert not any(each["dataset"] == "ContractCommitment" for each in manifest(bundle(tmp_path))["missing"])
+    assert "PaymentModel" not in without, "what a yearly payment is, only the contract says"
+
+
+def test_wrong_terms_are_refused_with_their_column() -> None:
+    for wrong, message in (
+        ("no", "is not JSON"),
+        ('{"ContractCommitmentModel": 1}', "is not a JSON object of texts"),
+        ('{"ContractCommitmentModel": "Steady"}', "ContractCommitmentModel is not one of Continuous, Discontinuous"),
+        ('{"ContractCommitmentCreated": "2026-11-01"}', "ContractCommitmentCreated is not a time with its zone"),
+        ('{"ContractCommitmentDiscountPercentage": "25"}', "is not a number from 0 to 1"),
+        ('{"Model": "Continuous"}', "Model is none of its columns: ContractCommitmentApplicability"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            checked_terms(wrong)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "duration"),
+    [
+        (date(2026, 11, 1), date(2029, 10, 31), "3 Years"),
+        (date(2027, 1, 31), date(2027, 2, 27), "1 Month"),
+        (date(2026, 11, 15), date(2027, 5, 14), "6 Months"),
+        (date(2026, 11, 1), date(2026, 11, 20), None),
+    ],
+)
+def test_a_duration_follows_only_from_whole_months(first: date, last: date, duration: str | None) -> None:
+    assert json.loads(known_terms("upfront", first, last, None)).get("ContractCommitmentDurationType") == duration
 
 
 def test_more_commitments_than_a_page_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,7 +419,8 @@ def test_the_toolkit_accepts_the_files_and_the_bundle(tmp_path: Path) -> None:
     async def work(context: WorldContext) -> None:
         context.closed, context.recorded = [NOVEMBER], [invoice()]
         await store(context, [charge(x_ChargeId="1")])
-        await commit(context, ("c", "2026-11-01", "2027-11-01"))
+        stated = known_terms("monthly", date(2026, 11, 1), date(2027, 10, 31), json.dumps(STATED))
+        await commit(context, ("c", "2026-11-01", "2027-11-01"), stated=stated)
         for version in ("1.3", "1.4"):
             await export(context, version=version)
 
@@ -372,8 +435,8 @@ def test_the_toolkit_accepts_the_files_and_the_bundle(tmp_path: Path) -> None:
     assert (gaps.returncode, "NOT PRODUCIBLE" in gaps.stdout) == (0, False), gaps.stdout + gaps.stderr
     checked = asked("validate-bundle", "--directory", bundle(tmp_path))
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert "Billing Period, Cost and Usage, Invoice Detail" in checked.stdout
-    for name in ("billing-period", "invoice-detail"):
+    assert "Billing Period, Contract Commitment, Cost and Usage, Invoice Detail" in checked.stdout
+    for name in ("billing-period", "contract-commitment", "invoice-detail"):
         file = bundle(tmp_path) / f"{name.title().replace('-', '')}.parquet"
         linted = asked("validate", file, "--dataset", name)
         assert linted.returncode == 0, linted.stdout + linted.stderr

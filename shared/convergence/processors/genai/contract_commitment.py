@@ -1,7 +1,7 @@
 """`genai.contract_commitment`: the org's commitments as FOCUS's Contract Commitment → `contract_commitment_1_3`.
 
 Columns as in FOCUS 1.3: periods are half-open in UTC. A commitment to use has its unit-hours over the whole term as
-quantity. The cost is that of the whole term.
+quantity. The cost is that of the whole term. `x_Terms` has what FOCUS 1.4 asks for besides.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Final
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter, Row
 from convergence.processors.genai.commitment_terms import CommitmentEditor
+from convergence.processors.genai.commitments.focus_terms import known_terms
 from convergence.processors.genai.commitments.terms import Commitment
 from convergence.processors.settings import Destination, Settings, settings
 from convergence.processors.subscription.terms import ONE_DAY
@@ -67,6 +68,9 @@ def contract_row(commitment: Commitment) -> Row:
         "ContractId": commitment.contract_id or commitment.commitment_id,
         "ContractPeriodEnd": _midnight(last + ONE_DAY),
         "ContractPeriodStart": _midnight(first),
+        "x_Terms": known_terms(
+            commitment.billing_cycle, commitment.starts_on, commitment.ends_on, commitment.focus_terms
+        ),
     }
 
 

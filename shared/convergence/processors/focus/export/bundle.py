@@ -27,6 +27,7 @@ from convergence.ports.warehouse import Row, TableSchema
 from convergence.processors.focus.export.datasets import COST_AND_USAGE, Field, Version, cost_and_usage
 from convergence.processors.focus.export.facts import (
     COMMITMENT_FIELDS,
+    TERMS,
     Dataset,
     billing_periods,
     contract_commitments,
@@ -107,7 +108,8 @@ class Bundle:
 
     async def _commitments(self, source: Source) -> list[Row]:
         """Return the commitments that begin in or reach into the period, if only in part."""
-        names = ", ".join(bigquery_name(each.name) for each in COMMITMENT_FIELDS)
+        columns = [each.name for each in COMMITMENT_FIELDS] + ([TERMS] if self.version == "1.4" else [])
+        names = ", ".join(map(bigquery_name, columns))
         first, behind = self._bounds()
         sql = (
             f"SELECT {names} FROM {COMMITMENTS} WHERE ContractCommitmentPeriodStart < {behind}"

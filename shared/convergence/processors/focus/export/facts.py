@@ -26,7 +26,6 @@ PERIOD_FIELDS: Final = (
     Field("BillingPeriodStatus", needed=True),
     Field("InvoiceIssuerName", needed=True),
 )
-# Of FOCUS 1.3; 1.4 asks for facts that no contract here has.
 COMMITMENT_FIELDS: Final = (
     Field("BillingCurrency"),
     Field("ContractCommitmentCategory", needed=True),
@@ -43,7 +42,25 @@ COMMITMENT_FIELDS: Final = (
     Field("ContractPeriodStart", "TIMESTAMP", needed=True),
 )
 _NO_COMMITMENT: Final = "no commitment of these days is recorded (genai/commitment/edit)"
-_IN_1_3: Final = "1.4 asks for terms that are not recorded, such as model and payment: version 1.3 has the data set"
+# What 1.4 adds, without the conditional columns: partial upfront payment, and prices in another currency.
+TERM_FIELDS: Final = (
+    Field("ContractCommitmentApplicability", needed=True),
+    Field("ContractCommitmentBenefitCategory", needed=True),
+    Field("ContractCommitmentCreated", "TIMESTAMP", needed=True),
+    Field("ContractCommitmentDiscountPercentage", "DECIMAL"),
+    Field("ContractCommitmentDurationType", needed=True),
+    Field("ContractCommitmentFulfillmentInterval", needed=True),
+    Field("ContractCommitmentLastUpdated", "TIMESTAMP", needed=True),
+    Field("ContractCommitmentLifecycleStatus", needed=True),
+    Field("ContractCommitmentModel", needed=True),
+    Field("ContractCommitmentOfferCategory", needed=True),
+    Field("ContractCommitmentPaymentInterval", needed=True),
+    Field("ContractCommitmentPaymentModel", needed=True),
+    Field("InvoiceIssuerName", needed=True),
+    Field("ServiceProviderName", needed=True),
+)
+TERMS: Final = "x_Terms"  # the column with the terms of a commitment that 1.3 has no columns for
+_NEWER_FIELDS: Final = tuple(sorted((*COMMITMENT_FIELDS, *TERM_FIELDS), key=lambda each: each.name))
 # Without the conditional columns: payment in another currency, and purchase orders, are not recorded.
 INVOICE_FIELDS: Final = (
     Field("BilledCost", "DECIMAL", needed=True),
@@ -134,12 +151,26 @@ def invoice_details(invoices: Iterable[Invoice], month: date, issuers: Iterable[
 
 
 def contract_commitments(rows: Sequence[Row], version: Version) -> Dataset:
-    """Return the commitments of a period."""
+    """Return the commitments of a period; in 1.4 those whose terms are all known, and of each other one what lacks."""
     if not rows:
         return Dataset(CONTRACT_COMMITMENT, COMMITMENT_FIELDS, (), [_NO_COMMITMENT])
-    if version == "1.4":
-        return Dataset(CONTRACT_COMMITMENT, COMMITMENT_FIELDS, (), [_IN_1_3])
-    return Dataset(CONTRACT_COMMITMENT, COMMITMENT_FIELDS, rows)
+    if version == "1.3":
+        return Dataset(CONTRACT_COMMITMENT, COMMITMENT_FIELDS, rows)
+    whole, missing = [], []
+    for row in ({**each, **_terms(each)} for each in rows):
+        lacking = [field.name for field in _NEWER_FIELDS if field.needed and not row.get(field.name)]
+        if lacking:
+            missing.append(f"{row['ContractCommitmentId']}: 1.4 also asks for {', '.join(lacking)} (focus_terms)")
+        else:
+            whole.append(row)
+    return Dataset(CONTRACT_COMMITMENT, _NEWER_FIELDS, whole, missing)
+
+
+def _terms(row: Row) -> Row:
+    """Return the terms with the types of their columns."""
+    terms = orjson.loads(row.get(TERMS) or "{}")
+    times = {each.name for each in TERM_FIELDS if each.kind == "TIMESTAMP"}
+    return {name: datetime.fromisoformat(text) if name in times else text for name, text in terms.items()}
 
 
 def _json(grain: Any) -> str | None:

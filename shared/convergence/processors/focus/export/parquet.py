@@ -36,7 +36,7 @@ class _Type(NamedTuple):
 
 
 class ParquetFile:
-    """A file that grows by rows of texts; an empty text is null. Nobody can read it before `finish`."""
+    """A file that grows by rows of texts; an empty text is null. No reader can open it before `finish`."""
 
     def __init__(self, file: IO[bytes], fields: Sequence[Field]) -> None:
         self._file, self._fields, self._rows = file, fields, 0
@@ -52,7 +52,7 @@ class ParquetFile:
                 self._write_group()
 
     def finish(self) -> None:
-        """Write what is left, and what makes it a Parquet file."""
+        """Write the rows that are left, and the footer."""
         if self._waiting:
             self._write_group()
         root = thrift.struct(Member(4, BINARY, thrift.text("rows")), Member(5, I32, whole(len(self._fields))))
@@ -103,7 +103,7 @@ class ParquetFile:
 
 
 def _element(field: Field) -> bytes:
-    """Return what the schema says of a column."""
+    """Return the element of the schema for a column."""
     kind = _TYPES[field.kind]
     length = [Member(2, I32, whole(16))] if field.kind == "DECIMAL" else []
     name = [Member(3, I32, _OPTIONAL), Member(4, BINARY, thrift.text(field.name))]

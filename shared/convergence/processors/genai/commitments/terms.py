@@ -7,8 +7,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from convergence.processors.genai.commitments.focus_terms import checked_terms
 from convergence.processors.genai.currency import CURRENCIES
 from convergence.processors.records import Record
 from convergence.processors.subscription.periods import EXACT, Invoice, cents, invoices
@@ -33,7 +34,7 @@ class Commitment(Record):
     A commitment to `Spend` has an amount for each cycle and no units. Commitments of a whole cloud (`aws`, `azure`,
     `gcp`, `oci`) are contracts only: the cloud's bill has their cost. `billed_by: bill`: a bill has this one's, too.
     Its days are spread and measured too, but are not charges: a bill that has the purchase alone has the
-    effective cost of the whole term with it.
+    effective cost of the whole term with it. `focus_terms`: see `checked_terms`.
     """
 
     commitment_id: _Name
@@ -58,6 +59,7 @@ class Commitment(Record):
     contract_id: _Name | None = None
     contract_starts_on: date | None = None
     contract_ends_on: date | None = None
+    focus_terms: Annotated[str, Field(max_length=10_000), AfterValidator(checked_terms)] | None = None
 
     @field_validator("currency")
     @classmethod
