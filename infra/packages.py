@@ -29,7 +29,7 @@ from packaging.utils import canonicalize_name
 from convergence.config.files.functions import FILE, FunctionFile, read_function
 from infra.project import LOCKS, PROJECT, ROOT, requirements_of
 
-SOURCE_MAX: Final = 4_000_000  # code and configs (ADR 21); the API and the dashboard are 0.5 MB of it
+SOURCE_MAX: Final = 4_000_000  # code and configs (ADR 22); the API and the dashboard are 0.5 MB of it
 INSTALLED_MAX: Final = 90_000_000  # without bytecode
 ZIPPED_MAX: Final = 30_000_000  # source and what is installed
 STORES_MAX: Final = (40_000_000, 19_000_000)  # more for a function that reads files where they are delivered (ADR 17)
