@@ -47,7 +47,7 @@ def test_another_name_of_a_table_leads_to_the_table(tmp_path: Path) -> None:
 def test_a_copy_of_another_table_has_its_fields_and_none_is_required(tmp_path: Path) -> None:
     content = {"nullable_copy_of": "base", "fields": [{"name": "reason", "type": "STRING"}]}
     path = written(tmp_path, content)
-    with pytest.raises(ConfigError, match="`nullable_copy_of` names 'base', but there is no file base.json"):
+    with pytest.raises(ConfigError, match=r"`nullable_copy_of` names 'base', but there is no file base\.json"):
         load_table_schema(path)
     written(tmp_path, {"fields": 3}, name="base")
     with pytest.raises(ConfigError, match="names 'base', which has no list of `fields`"):
