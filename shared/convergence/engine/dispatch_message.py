@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self
 import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from convergence.domain.model_errors import message_of
 from convergence.engine.check_days import check_days
 from convergence.engine.dead_letter import keep_unreadable
 from convergence.engine.dispatch import dispatch
@@ -63,7 +64,9 @@ class DispatchMessage(BaseModel):
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
-            faults = (f"{'.'.join(map(str, each['loc'])) or 'the message'}: {each['msg']}" for each in error.errors())
+            faults = (
+                f"{'.'.join(map(str, each['loc'])) or 'the message'}: {message_of(each)}" for each in error.errors()
+            )
             raise InvalidInput(f"not a dispatch message: {'; '.join(faults)}") from None
 
     def request(self) -> RunRequest:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError, model_validator
 
+from convergence.domain.model_errors import message_of
 from convergence.errors import StepFailed
 from convergence.processors.settings import Settings
 
@@ -33,7 +34,7 @@ def record_of(model: type[R], values: Mapping[str, Any], where: str) -> R:
         return model.model_validate(values)
     except ValidationError as error:
         wrong = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'record'}: {each['msg']}"
+            f"{'.'.join(map(str, each['loc'])) or 'record'}: {message_of(each)}"
             for each in error.errors(include_url=False, include_input=False, include_context=False)
         )
         raise StepFailed(f"{where}: {wrong}") from None

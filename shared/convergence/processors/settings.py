@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from convergence.domain.model_errors import message_of
 from convergence.errors import StepFailed
 
 
@@ -62,7 +63,7 @@ def settings(model: type[S], step_config: Mapping[str, Any], section: str = "con
         return model.model_validate(step_config.get(section) or {})
     except ValidationError as error:
         wrong = "; ".join(
-            ".".join([section, *map(str, problem["loc"])]) + f": {problem['msg']}"
+            ".".join([section, *map(str, problem["loc"])]) + f": {message_of(problem)}"
             for problem in error.errors(include_url=False, include_input=False, include_context=False)
         )
         raise StepFailed(f"{wrong}. Known keys: {', '.join(keys_of(model))}.") from None

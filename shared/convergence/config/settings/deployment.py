@@ -15,6 +15,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from convergence.config.settings.environments import FILES, SHORT
+from convergence.domain.model_errors import message_of
 from convergence.domain.query_cost import LIST_PRICE_TIB
 from convergence.errors import ConfigError, ConfigErrors, did_you_mean
 
@@ -130,4 +131,4 @@ def environment_faults(settings: Settings) -> list[tuple[str, str]]:
 
 
 def _problem(error: Any) -> ConfigError:
-    return ConfigError(str(error["msg"]), where=".".join(map(str, error["loc"])))
+    return ConfigError(message_of(error), where=".".join(map(str, error["loc"])))

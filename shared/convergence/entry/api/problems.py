@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from convergence.domain.model_errors import message_of
 from convergence.entry.api.json import Json
 from convergence.entry.api.runtime import request_state
 from convergence.errors import FINDINGS_MAX, ConfigErrors, ConvergenceError, InvalidInput
@@ -154,7 +155,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
-    return "there is no such field" if error["type"] == "extra_forbidden" else str(error["msg"])
+    return "there is no such field" if error["type"] == "extra_forbidden" else message_of(error)
 
 
 async def _http(request: Request, error: Exception) -> Response:

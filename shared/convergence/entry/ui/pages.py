@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from convergence.domain.model_errors import message_of
 from convergence.entry.api.admission import ANONYMOUS_CALLER
 from convergence.entry.api.problems import code_of, retry_after
 from convergence.entry.api.runtime import request_state, runtime_of
@@ -118,7 +119,7 @@ class PageRoute(APIRoute):
             except ConvergenceError as error:
                 return await error_page(request, error.http_status, str(error), error.code, retry_after(error))
             except RequestValidationError as error:
-                wrong = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors()[:10])
+                wrong = "; ".join(f"{each['loc'][-1]}: {message_of(each)}" for each in error.errors()[:10])
                 return await error_page(request, 422, wrong, InvalidInput.code)
             except HTTPException as error:
                 return await error_page(request, error.status_code, error.detail, code_of(error))

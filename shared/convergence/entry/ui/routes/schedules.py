@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
+from convergence.domain.model_errors import message_of
 from convergence.engine.backfills import feed
 from convergence.engine.backfills.feed import require_backfill
 from convergence.engine.schedules import edit
@@ -116,7 +117,7 @@ def _change(sent: Form) -> ScheduleChange:
         raise InvalidInput("the parameters are one JSON object") from error
     except ValidationError as errors:
         wrong = errors.errors(include_input=False)
-        raise InvalidInput("; ".join(f"{each['loc'][0]}: {each['msg']}" for each in wrong)) from None
+        raise InvalidInput("; ".join(f"{each['loc'][0]}: {message_of(each)}" for each in wrong)) from None
 
 
 async def _form(request: Request, at: Runtime, org: str, schedule_id: str, sent: Form, wrong: str) -> Response:

@@ -92,14 +92,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from convergence.processors.settings import Settings, settings
+
+
+class CLASSSettings(Settings):
+    """Keys of the step's `config`; a run with another key is refused before it starts."""
+
+    who: str = ""
+
 
 class CLASS:
-    """Returns a greeting; replace it by your own work."""
+    """Returns a greeting; replace it with your own work."""
+
+    config_model = CLASSSettings
 
     async def execute(self, step_config: Mapping[str, Any], context: Any) -> Mapping[str, Any]:
         """Do the step and return its result: JSON with `status`."""
-        who = step_config.get("config", {}).get("who", context.org_slug)
-        return {"status": "SUCCESS", "message": f"hello {who}"}
+        options = settings(CLASSSettings, step_config)
+        return {"status": "SUCCESS", "message": f"hello {options.who or context.org_slug}"}
 
 
 def get_engine() -> CLASS:
