@@ -297,3 +297,27 @@ def test_what_a_processor_returns_leaves_the_page_intact(run_scenario: RunScenar
         assert (file.headers["content-type"], file.json()["result"]["files"]) == ("application/json", [text])
 
     run_scenario(scenario)
+
+
+def test_a_run_of_300_steps_is_shown_fifty_steps_and_200_transitions_at_a_time(run_scenario: RunScenario) -> None:
+    wide = 'pipeline_id: "{org_slug}-shop-wide"\nprovider: shop\ndomain: usage\nsteps:\n'
+    wide += "".join(f"  - {{step_id: part-{n:03}, ps_type: generic.noop}}\n" for n in range(300))
+
+    async def scenario(api: Api) -> None:
+        path = api.at.services.configs_dir / "shop" / "wide.yml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(wide, "utf-8")
+        answer = await api.ask("POST", "/pipelines/run/acme/shop/wide", org="acme", params={"wait": 60})
+        assert answer.json()["status"] == "completed"
+        browser, here = await Browser.signed_in(api), f"/ui/acme/runs/{answer.json()['run_id']}"
+        first, last = await browser.get(here), await browser.get(f"{here}?page=6")
+        for page, shown in ((first, {"000", "049"}), (last, {"250", "299"})):
+            listed = set(re.findall(r'class="mono">part-(\d+)</th>', page.partition('id="transitions"')[0]))
+            assert (len(listed), shown <= listed) == (50, True)
+        latest, oldest = re.findall(r"(\d+) of (\d+), oldest first", first + await browser.get(f"{here}?moves=99"))
+        assert latest == ("200", oldest[1])
+        assert int(oldest[1]) >= 601, "each step and the run have begun and ended"
+        assert int(oldest[0]) == int(oldest[1]) % 200 or int(oldest[0]) == 200
+        assert max(map(len, (first, last))) < 200_000
+
+    run_scenario(scenario)
