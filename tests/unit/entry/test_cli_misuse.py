@@ -108,3 +108,18 @@ def test_the_wait_for_one_that_only_looks_ends(acme: Cli, monkeypatch: pytest.Mo
     monkeypatch.setattr(DataDirectory, "holder", lambda _: "process 1 (query acme)")
     monkeypatch.setattr("convergence.entry.cli.session.LOOKERS_WAIT_S", 0.0)
     assert acme("query", "acme", "SELECT 1 AS one").code == 4
+
+
+def test_a_wait_for_a_process_whose_lock_file_was_removed_is_reported(
+    acme: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = DataDirectory(tmp_path / ".convergence")
+    holder.lock("serve")
+    try:
+        (tmp_path / ".convergence" / "lock").unlink()
+        monkeypatch.setattr("convergence.entry.cli.session.LOOKERS_WAIT_S", 0.5)
+        answer = acme("org", "create", "beta")
+        assert answer.code == 4
+        assert answer.err.count("waiting for another process that uses") == 1
+    finally:
+        holder.unlock()

@@ -176,7 +176,7 @@ class Session:
     async def _enter(
         self, stack: contextlib.AsyncExitStack, opening: Callable[[], AbstractAsyncContextManager[Writer]]
     ) -> Writer:
-        loop, reported = asyncio.get_running_loop(), False
+        loop, reported, looks = asyncio.get_running_loop(), False, 0
         until = loop.time() + LOOKERS_WAIT_S
         while True:
             try:
@@ -185,8 +185,10 @@ class Session:
                 holder = self.installation.holder(self.place)
                 if loop.time() >= until or (holder is not None and not _LOOKS.search(holder)):
                     raise
-                if holder is not None and not reported:
-                    self.out.note(f"waiting for {holder}")
+                looks += 1
+                # A holder without a name has just taken the lock and will name itself, or its lock file was removed.
+                if not reported and (holder is not None or looks > 1):
+                    self.out.note(f"waiting for {holder or f'another process that uses {self.data_dir}'}")
                     reported = True
             await asyncio.sleep(_LOOK_AGAIN_S)
 
