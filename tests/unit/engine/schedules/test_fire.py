@@ -484,3 +484,23 @@ def test_parameters_of_a_schedule_are_bounded(engine: Engine) -> None:
         assert len((await stored(engine, schedule)).parameters["note"]) == 16_000
 
     engine.run_scenario(scenario)
+
+
+def test_a_clock_that_is_set_back_fires_nothing_twice(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    async def scenario() -> None:
+        schedule = await add(engine, overlap=Overlap.QUEUE)
+        assert schedule.slot is not None
+        await engine.clock.sleep((schedule.slot - engine.clock.now()).total_seconds() + 1)
+        assert (await fire_due(engine.services)).fired == 1
+        behind = replace(engine.services, clock=engine.clock.skewed(-3 * 3_600))
+        for _ in range(3):  # up to the instant that has been fired
+            assert (await fire_due(behind)).fired == 0
+            await engine.clock.sleep(3_600)
+        assert (await fire_due(behind)).fired == 0
+        await engine.clock.sleep(3_600)
+        assert (await fire_due(behind)).fired == 1
+        assert (await stored(engine, schedule)).decided_through == schedule.slot + timedelta(hours=1)
+
+    engine.run_scenario(scenario)
