@@ -117,6 +117,6 @@ _RAISING: Final = {
         "to_bool", "in_range", "shifted", "moved", "date_from_parts", "datetime_from_parts", "time_from_parts",
         "parsed", "int_series", "numeric_series", "date_series", "timestamp_series", "month_dates", "repeated",
         "pad_length", "replaced", "replacement", "bounded", "shift_left", "shift_right", "ascii", "distinct_characters",
-        "numeric_fitted", "bignumeric_fitted", "within",
+        "numeric_fitted", "bignumeric_fitted", "within", "contains_substr",
     )
 }  # fmt: skip

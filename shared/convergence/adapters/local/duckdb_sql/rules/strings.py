@@ -95,6 +95,12 @@ def _in_case(name: str) -> Rule:
     return lambda node: call(name, node.this, kind="STRING")
 
 
+def _contains_substr(node: exp.Expr) -> exp.Expr:
+    """CONTAINS_SUBSTR, which sqlglot reads as a comparison of two LOWER; the rule of these has been applied."""
+    (where,), (sought,) = node.this.expressions, node.expression.expressions
+    return call("contains_substr", where, sought, kind="BOOL")
+
+
 def _initcap(node: exp.Expr) -> exp.Expr:
     return call("initcap", node.this, kind="STRING")
 
@@ -173,6 +179,7 @@ RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.Pad: _padded,
     exp.Upper: _in_case("upper"),
     exp.Lower: _in_case("lower"),
+    exp.Contains: _contains_substr,
     exp.Initcap: _initcap,
     exp.Chr: _chr,
     exp.Ascii: _ascii,
