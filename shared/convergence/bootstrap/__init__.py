@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def installation() -> Installation:
-    """Return the ways into an installation, for entry."""
+    """Return how the entry points open an installation."""
     from convergence.adapters.local.data_directory import DataDirectory
     from convergence.adapters.local.warehouse.parquet_schema import parquet_columns
     from convergence.adapters.local.warehouse.reader import DuckDbReader

@@ -1,4 +1,4 @@
-"""A look at a deployment on Google Cloud from an operator's machine."""
+"""Inspection of a deployment on Google Cloud from an operator's machine."""
 
 from __future__ import annotations
 

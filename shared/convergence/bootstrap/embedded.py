@@ -69,7 +69,7 @@ class Embedded:
 
 @asynccontextmanager
 async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embedded]:
-    """Open an installation as its writer. Runs that an earlier process left unfinished wait for `worker.start`.
+    """Open an installation as its writer. Runs left unfinished by an earlier process wait for `worker.start`.
 
     Raises:
         StorageLocked: another process writes to the data directory; the message names it.
@@ -88,7 +88,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
 
     directory = DataDirectory(options.data_dir)
     directory.lock(purpose)
-    # Closed in reverse, each whatever became of the others: a lock must not outlive a log that could not be written.
+    # Closed in reverse order, each even if another one failed: a log that cannot be written must not keep the lock.
     async with AsyncExitStack() as closing:
         closing.callback(directory.unlock)
         registry = ProviderRegistry(options.configs_dir)
@@ -104,7 +104,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
             slugs = await orgs.slugs()
             if await credentials.any_of(slugs) or await any_webhook_of(documents, slugs):
                 raise missing(directory.key)
-        if warehouse.session.has_journal:  # left by a process that died: damage is found here, not by every run
+        if warehouse.session.has_journal:  # after a process died: damage is found here, once, instead of by every run
             await warehouse.session.look()
         log = LogSink(
             warehouse,
@@ -173,7 +173,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
 
 @contextmanager
 def reading(options: EmbeddedOptions) -> Iterator[Services]:
-    """Open an installation to look at, beside a writer and without making a file; one that is not there is empty."""
+    """Open an installation for reading, next to a writer, without creating files; a missing one counts as empty."""
     from convergence.adapters.local.bus import LocalBus
     from convergence.adapters.local.clock import RandomIds, SystemClock
     from convergence.adapters.local.data_directory import DataDirectory
@@ -220,7 +220,7 @@ def _accounts(http: HttpClient, clock: Clock, ids: Ids, env: str) -> Accounts:
 
 
 class _NoKeyring:
-    """A reader seals nothing and opens nothing, and makes no key file."""
+    """A reader neither seals nor opens secrets, and does not create a key file."""
 
     async def encrypt(self, plaintext: bytes, aad: str) -> str:  # noqa: ARG002 - the port's signature
         return "not sealed: nothing is stored"

@@ -1,4 +1,4 @@
-"""The deployed functions: which topics each hears, and what its parts are made of."""
+"""The deployed functions: the topics that each one handles, and the parts that it is built from."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from convergence.config.settings.functions import FunctionSettings
 
-_HINT_AGE_MAX_S: Final = 86_400.0  # the reconciler has repeated older hints since
-_ANSWER_S: Final = 5.0  # of the function's time, for the answer
+_HINT_AGE_MAX_S: Final = 86_400.0  # by then the reconciler has repeated older hints
+_ANSWER_S: Final = 5.0  # of the function's time limit, left for the answer
 
 
 def function(folder: Path) -> Function:
@@ -75,7 +75,7 @@ def _subscriptions(topics: frozenset[str], services: Services) -> Mapping[str, S
 
 
 def _check(settings: FunctionSettings) -> Check | None:
-    """Return how tokens are checked; None without signing, which the settings allow in development only."""
+    """Return what verifies tokens; None without signing, which the settings allow only in development."""
     if not (settings.CONVERGENCE_PUSH_AUDIENCE and settings.CONVERGENCE_PUSH_SERVICE_ACCOUNT):
         return None
     from convergence.adapters.gcp.identity import CERTIFICATES_URL, PushIdentity, fetch_from
@@ -95,12 +95,12 @@ def _api(settings: FunctionSettings, services: Services) -> ASGIApp:
     from convergence.entry.api.app import create_app
     from convergence.entry.api.runtime import runtime
 
-    # What steps logged is in Cloud Logging; the run's moves come from its documents.
+    # What steps logged is in Cloud Logging; the run's transitions come from its documents.
     return create_app(runtime(services, settings, wait=partial(await_run, services), log_lines=lambda _: ()))
 
 
 def _lazily(make: Callable[[], ASGIApp]) -> ASGIApp:
-    """Return an application that is made when it is first asked."""
+    """Return an application that is created at its first request."""
     made = cache(make)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

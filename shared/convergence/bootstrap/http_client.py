@@ -14,7 +14,7 @@ class HttpClient:
     """The process's HTTP client, made when the first step asks for it."""
 
     def __init__(self, env: str) -> None:
-        """`env` is the suffix of datasets; in production this machine is not called under any name."""
+        """`env` is the suffix of datasets; in production this machine cannot be called under any name."""
         self._production = env == SHORT["production"]
         self._client: httpx.AsyncClient | None = None
 

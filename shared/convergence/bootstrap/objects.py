@@ -24,7 +24,7 @@ def object_stores(
     registry: ProviderRegistry,
     here: bool,
 ) -> ObjectStores:
-    """Return the places of `org`. `here`: the address in a service account's key may lead to this machine."""
+    """Return the places of `org`. `here`: the address in a service account's key may be on this machine."""
     from convergence.adapters.google_accounts.tokens import ServiceTokens
     from convergence.adapters.objects.gcs import SCOPE
     from convergence.adapters.objects.stores import Stores

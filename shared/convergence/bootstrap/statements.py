@@ -12,11 +12,11 @@ from convergence.config.loader import LoadedPipeline
 from convergence.config.sources import SchemaSource
 from convergence.engine.services import Judged
 
-FILES_MAX = 5000  # judged files that are remembered
+FILES_MAX = 5000  # files whose result is cached
 
 
 class StatementChecks:
-    """Judges the SQL of pipelines by the tables that `schemas` describes. See `Services.statements`."""
+    """Checks the SQL of pipelines against the tables that `schemas` describes. See `Services.statements`."""
 
     def __init__(self, project: str, schemas: SchemaSource, configs_dir: Path) -> None:
         self._project, self._schemas, self._configs_dir = project, schemas, configs_dir
@@ -24,12 +24,12 @@ class StatementChecks:
         self._turn = asyncio.Lock()
 
     async def __call__(self, loaded: LoadedPipeline) -> Judged:
-        """Return what is wrong and what is doubtful. The first look at a file's version takes 20 ms to 1 s."""
+        """Return mistakes and warnings. The first check of a file's version takes 20 ms to 1 s."""
         key = (loaded.path, loaded.digest)
         known = self._known.get(key)
         if known is not None:
             return known
-        async with self._turn:  # a herd of runs of a new file looks once
+        async with self._turn:  # many runs of a new file at once share one check
             if key not in self._known:
                 judged = await asyncio.to_thread(self._judge, loaded)
                 if len(self._known) >= FILES_MAX:

@@ -33,7 +33,7 @@ _VALUES: Final = {
 }
 _LONGEST: Final = 200  # characters of an expression; CronSim reads every item of a list
 _CHANGE_MAX: Final = timedelta(hours=3)  # by which clocks are moved: two hours at Troll
-_REFERENCE = datetime(2024, 1, 1, tzinfo=UTC)  # any start will do to check an expression
+_REFERENCE = datetime(2024, 1, 1, tzinfo=UTC)  # an arbitrary start, to check an expression
 
 
 def full_cron(text: str) -> str:
@@ -67,7 +67,7 @@ def check_cron(text: str) -> str | None:
 
 
 def _is_each_right(fields: list[str]) -> bool:
-    """Return whether each field is right beside stars, so that only their combination is wrong."""
+    """Return whether each field is valid on its own, so that only their combination is wrong."""
     for index, field in enumerate(fields):
         alone = ["*"] * len(fields)
         alone[index] = field

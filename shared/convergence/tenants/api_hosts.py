@@ -1,4 +1,4 @@
-"""Which hosts a step may call in production: not those that a tenant's parameters spell.
+"""The hosts that a step may call in production: not those that a tenant's parameters determine.
 
 `api_urls` refuses parameters by their names, before anything is stored. Here the request itself is looked at: whatever
 the parameter is called, and however many templates, variables and results of steps it went through. A host of the
@@ -19,8 +19,8 @@ from convergence.config.loader import LoadedPipeline
 from convergence.config.model.pipeline import ParameterSpec
 from convergence.errors import StepFailed
 
-_DOTS: Final = re.compile("[\u3002\uff0e\uff61]")  # IDNA takes them for points (RFC 3490, section 3.1)
-_PIECE: Final = re.compile(r"[\w.-]+")  # what a host may be made of
+_DOTS: Final = re.compile("[\u3002\uff0e\uff61]")  # IDNA treats them as dots (RFC 3490, section 3.1)
+_PIECE: Final = re.compile(r"[\w.-]+")  # the characters of a host
 _SPELLED: Final = re.compile(r"https?://([^/?#{}\s\"'\\]+)(?=[/?#\s\"'\\]|$)", re.IGNORECASE)
 _NO_FILE: Final[tuple[str, ...]] = ()
 
@@ -81,13 +81,13 @@ class TenantHosts:
 
 
 def registry_hosts(registry: Providers) -> frozenset[str]:
-    """Return the hosts of all providers and the further ones that the operator names."""
+    """Return the hosts of all providers and those that the operator adds."""
     hosts = {_host(each.api_base_url) for each in registry.providers.values()}
     return frozenset(hosts | {host.lower() for host in registry.api_hosts})
 
 
 def _determines(piece: str, host: str) -> bool:
-    """Return whether a host ends with a piece, at a point, or holds one that has points itself."""
+    """Return whether a host ends with a piece, at a dot, or contains one that has dots itself."""
     return host == piece or host.endswith("." + piece) or ("." in piece and piece in host)
 
 

@@ -19,7 +19,7 @@ from convergence.ports.documents import Create, Documents, Order, Patch, Replace
 from convergence.ports.keyring import Keyring
 
 SCOPES: Final = ("run", "read", "admin")
-_PREFIX: Final = "cvk_"  # so that scanners of leaked secrets know one when they see one
+_PREFIX: Final = "cvk_"  # lets scanners for leaked secrets recognise one
 _LENGTH_MAX: Final = 200  # characters; ours have 47
 _VALID_MAX: Final = 10_000
 _PAGE: Final = 500
@@ -27,7 +27,7 @@ _PAGE: Final = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """What is known of a key; its text is shown once, when it is made."""
+    """What is stored of a key; its text is shown once, when it is created."""
 
     key_id: str
     org: str
@@ -88,7 +88,7 @@ class ApiKeyStore:
         self._clock = clock
         self._keyring = keyring
         self._random_text = random_text
-        self._valid: OrderedDict[str, None] = OrderedDict()  # digests of keys that were valid lately
+        self._valid: OrderedDict[str, None] = OrderedDict()  # digests of keys that were valid recently
 
     def make(
         self, org: str, *, name: str, scopes: Iterable[str] = SCOPES, expires_in: timedelta | None = None
@@ -135,7 +135,7 @@ class ApiKeyStore:
         return text, key
 
     async def verify(self, text: str) -> ApiKey | None:
-        """Return the valid key with this text, or None. Time does not depend on how much of it is right."""
+        """Return the valid key with this text, or None. The time taken does not depend on how much of it is right."""
         if not text.startswith(_PREFIX) or len(text) > _LENGTH_MAX:
             return None
         digest = _digest(text)
@@ -214,7 +214,7 @@ class ApiKeyStore:
         try:
             await self._documents.commit([Create(path, data) if known is None else Replace(path, known.version, data)])
         except Conflict:
-            return  # another new key came first: it is still kept
+            return  # another new key was stored first: it is kept as well
 
 
 def same_text(given: str, expected: str) -> bool:

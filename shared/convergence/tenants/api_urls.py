@@ -1,4 +1,4 @@
-"""Which APIs a tenant may send its keys to, and so make this installation call.
+"""The APIs to which a tenant may send its keys, and which it can thus make this installation call.
 
 A caller that could name any address would reach what only this machine can reach (server-side request forgery). So in
 production the registry of providers is the list of hosts. Parameters that say by their names that they are addresses

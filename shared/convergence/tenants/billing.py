@@ -12,7 +12,7 @@ from convergence.domain.invoices import Invoice
 from convergence.errors import Conflict, NotFound
 from convergence.ports.documents import Create, Documents, Replace
 
-INVOICES_MAX: Final = 200  # that are entered at once
+INVOICES_MAX: Final = 200  # that are recorded in one call
 _ATTEMPTS: Final = 5
 _PAGE: Final = 500
 
@@ -76,7 +76,7 @@ class BillingStore:
             raise _recorded(invoices[0]) from error
 
     async def void(self, org: str, issuer: str, invoice_id: str, at: datetime) -> Invoice:
-        """Let an invoice count no more. Raises `NotFound`."""
+        """Void an invoice, so that it no longer counts. Raises `NotFound`."""
         path = _invoice_path(org, issuer, invoice_id)
         for _ in range(_ATTEMPTS):
             known = await self._documents.get(path)

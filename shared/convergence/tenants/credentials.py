@@ -44,7 +44,7 @@ class CredentialStore:
         self._clock = clock
 
     async def store(self, org: str, provider: str, plaintext: str, *, name: str) -> str:
-        """Encrypt and keep; the same provider and name again rotates. The first of a provider is its default."""
+        """Encrypt and store; the same provider and name again rotates. A provider's first credential is its default."""
         if not plaintext.strip():
             raise InvalidInput(f"the {provider} credential is empty")
         credential_id = credential_id_of(org, provider, name)
@@ -165,12 +165,12 @@ class CredentialStore:
 
 
 def advice(org: str, provider: str) -> str:
-    """Return how a missing credential is stored."""
+    """Return the instruction for storing a missing credential."""
     return f"{org} has no credential for {provider!r}; store one with: convergence run {org} {provider}/auth/setup."
 
 
 def credential_id_of(org: str, provider: str, name: str) -> str:
-    """Return the id of a name, the same for the same name: a repeated set-up rotates instead of piling up."""
+    """Return the id for a name, always the same one: a repeated set-up rotates the credential instead of adding one."""
     digest = hashlib.blake2b(f"{org}/{provider}/{name}".encode(), digest_size=8).hexdigest()
     return f"cred_{digest}"
 
@@ -183,7 +183,7 @@ def _credential(org: str, credential_id: str, data: Mapping[str, Any]) -> Creden
 
 
 def _unique(change: str, ciphertext: str) -> str:
-    """Return a name that no other change of a credential has: no two ciphertexts are equal."""
+    """Return a name that is unique to this change of a credential, because no two ciphertexts are equal."""
     return hashlib.blake2b(f"{change}\n{ciphertext}".encode(), digest_size=10).hexdigest()
 
 

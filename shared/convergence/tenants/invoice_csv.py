@@ -87,7 +87,7 @@ def _status(values: Mapping[str, str]) -> str:
 
 
 def _line(place: int, values: Mapping[str, Any]) -> InvoiceLine:
-    """Return a line; one without an id is called by its place."""
+    """Return a line; one without an id is identified by its position."""
     try:
         amount = Decimal(values["BilledCost"])
     except InvalidOperation:

@@ -19,7 +19,7 @@ UNKNOWN_ORG: Final = "Unknown org"
 SLUG: Final = re.compile(r"[a-z][a-z0-9_]{2,49}")
 RUNNABLE: Final = frozenset({"ACTIVE", "TRIAL"})
 _ATTEMPTS: Final = 8
-_STATUS: Final[Mapping[str, str]] = {  # what a billing system's words mean for an org
+_STATUS: Final[Mapping[str, str]] = {  # how a billing system's statuses affect an org
     "trialing": "TRIAL",
     "active": "ACTIVE",
     "past_due": "SUSPENDED",
@@ -47,7 +47,7 @@ class Org:
     subscription: str = "ACTIVE"
     plan: str = ""
     weight: float = 1.0  # the org's share where orgs compete for the same places; the plan's
-    demo: bool = False  # its credentials are the sandbox's, so nothing of it runs by itself
+    demo: bool = False  # its credentials are the sandbox's, so none of its schedules run
     paused_pipelines: Mapping[str, str] = field(default_factory=dict)  # path → reason; none of their runs starts
     token: str = ""
 

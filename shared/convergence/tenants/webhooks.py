@@ -13,7 +13,7 @@ from convergence.errors import Conflict, Transient
 from convergence.ports.documents import Create, Documents, Replace
 from convergence.ports.keyring import Keyring
 
-_PREFIX: Final = "whsec_"  # so that scanners of leaked secrets know one when they see one
+_PREFIX: Final = "whsec_"  # lets scanners for leaked secrets recognise one
 _ATTEMPTS: Final = 8
 Edit = Callable[[Webhooks], Webhooks]
 

@@ -17,7 +17,7 @@ PASSED_ON: Final = ("start_date", "end_date")  # of the run that ends, to the on
 
 
 def check_chains(loaded: LoadedPipeline, get: Get) -> list[ConfigError]:
-    """Return the mistakes of a pipeline's `then`; a target whose own file is wrong is left to that file's check."""
+    """Return the mistakes of a pipeline's `then`; mistakes in a target's own file are left to that file's check."""
     return list(_problems(loaded, get))
 
 

@@ -20,7 +20,7 @@ _ANY: Final = frozenset({"STRING", "JSON"})
 
 
 def misfit_of(given: BoundColumn, column: Column) -> str | None:
-    """Say why no value of a result's column can go into a table's column; None where one could."""
+    """Return why no value of a result's column can go into a table's column; None if some value could."""
     if not given.type:
         return None
     expected = type_name(column)

@@ -1,4 +1,4 @@
-"""Comparisons in `when` that no value can make true: text, numbers and booleans are never equal."""
+"""Comparisons in `when` that no value can satisfy: text, numbers and booleans are never equal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COMPARED: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in", "not in"})
 
 
 def kinds(pipeline: Pipeline) -> dict[str, str]:
-    """Return name → what its value is, as far as the file says: text, a number, or true or false."""
+    """Return name → kind of its value, as far as the file determines it: text, a number, or true or false."""
     declared = {name: spec.type for name, spec in pipeline.parameters.items()}
     force = dict.fromkeys(filter(None, [pipeline.execution.force_param]), "boolean")
     types = {**dict.fromkeys(BUILT_INS, "string"), **IMPLICIT_PARAMETERS, **force, **declared}
@@ -31,7 +31,7 @@ def kinds(pipeline: Pipeline) -> dict[str, str]:
 
 
 def never_equal(condition: Expression, known: Mapping[str, str]) -> Iterator[str]:
-    """Yield for each comparison of two kinds what is wrong with it, and what to write instead."""
+    """Yield, for each comparison of different kinds, what is wrong with it and what to write instead."""
     if not isinstance(condition, Operation):
         return
     if condition.operator not in _COMPARED:
@@ -52,7 +52,7 @@ def never_equal(condition: Expression, known: Mapping[str, str]) -> Iterator[str
 
 
 def _cure(left: Expression, right: Expression, known: Mapping[str, str]) -> str:
-    """Say how the literal has to be written; of two names, that their types differ."""
+    """Return how the literal has to be written or, for two names, that their types differ."""
     name, literal = (left, right) if isinstance(right, Literal) else (right, left)
     if not isinstance(literal, Literal) or not isinstance(name, Name):
         return "Use values of one type"

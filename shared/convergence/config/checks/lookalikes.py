@@ -1,4 +1,4 @@
-"""What looks like a template and is not one: a processor would get it as it is written, and nothing would fail."""
+"""Text that looks like a template but is not one: a processor would receive it as written, and nothing would fail."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _lookalike(text: str, known: Collection[str], *, sql: bool) -> str | None:
     if match := _TEMPLATE_LANGUAGE.search(rest):
         return match[0]
     if sql:
-        return None  # the rest of its braces has rules of its own
+        return None  # the rest of its braces has its own rules
     for match in _EXPRESSION.finditer(rest):
         if match["name"] in known:
             return match[0]

@@ -1,4 +1,4 @@
-"""Providers that a file names and that nothing in the configs folder knows: no credential of them can be there."""
+"""Providers that a file names but the configs folder does not know: no credential can be stored for them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _named(loaded: LoadedPipeline, steps: Sequence[Opening], named: Collection[s
 
 
 def _places(value: Any, at: KeyPath, name: str) -> Iterator[KeyPath]:
-    """Yield where the file itself writes `name`: a processor's default is not their slip."""
+    """Yield the places where the file itself has `name`: a processor's default is not the author's mistake."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _places(inner, (*at, key), name)

@@ -81,10 +81,10 @@ def _schedules_parameters(pipeline: Pipeline, used: Collection[str], problem: Pr
 
 
 def ungiven(pipeline: Pipeline, problem: Problem) -> Iterator[ConfigError]:
-    """Yield a warning for each required parameter that a schedule which is on does not give: no org gets it."""
+    """Yield a warning for each required parameter that an enabled schedule does not give: no org gets that schedule."""
     schedule = pipeline.schedule
     if schedule is None or not schedule.enabled:
-        return  # one that is off waits for an org to make its own
+        return  # a disabled one is a template from which an org makes its own
     for name in missing(pipeline, schedule.parameters):
         if pipeline.parameters[name].type != "secret":
             yield problem(

@@ -22,7 +22,7 @@ from convergence.config.yaml.positions import KeyPath, Positions
 from convergence.domain.plan import topological_order
 from convergence.errors import FINDINGS_MAX, WARNINGS_MAX, ConfigError, did_you_mean, near_names
 
-_NEARLY = 0.8  # how alike two names are of which one may be the other, mistyped
+_NEARLY = 0.8  # similarity from which one name may be a misspelling of the other
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*){1,3}")
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _PIPELINE_ID = re.compile(r"[A-Za-z0-9_-]+")
@@ -143,7 +143,7 @@ class _Look:
                 yield self._problem(path, message)
 
     def warnings(self) -> Iterator[Iterator[ConfigError]]:
-        """Yield the warnings kind by kind, so that many of one kind leave room for the others."""
+        """Yield the warnings in turn by kind, so that many of one kind do not crowd out the others."""
         yield self._unusual_id()
         yield self._unknown_channels()
         yield self._nearly()
@@ -156,7 +156,7 @@ class _Look:
         yield self._doubtful(credentials)
 
     def _nearly(self) -> Iterator[ConfigError]:
-        """Names that each run has to give, and that are nearly those which it has anyway."""
+        """Names that each run has to give, but that closely resemble names which it has anyway."""
         if self._pipeline.strict_names:
             return  # a mistake there
         for use in self._prepared.uses:
@@ -195,7 +195,7 @@ class _Look:
                 yield self._problem(("steps", prepared.position, "when"), message)
 
     def _doubtful(self, find: Callable[[Any, KeyPath], Iterator[Finding]]) -> Iterator[ConfigError]:
-        """Texts that do something else than their author may think; what is reported as a mistake is left out."""
+        """Texts that may not do what their author expects; what is reported as a mistake is left out."""
         for at, value in self._free():
             for path, message in find(value, at):
                 yield self._problem(path, message)
@@ -228,7 +228,7 @@ class _Look:
             yield from self._slip(root, use.path, ending=ending)
 
     def _slip(self, name: str, at: KeyPath, *, ending: bool = False) -> Iterator[ConfigError]:
-        """A name that nothing has; end steps know how the run ended, too."""
+        """A name that does not exist; end steps also know how the run ended."""
         if name in self._known or is_profile(name):
             return
         known = self._known | ENDING if ending else self._known

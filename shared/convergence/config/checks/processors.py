@@ -88,7 +88,7 @@ def _replaced_twice(loaded: LoadedPipeline) -> Iterator[ConfigError]:
 
 
 def _near_table(loaded: LoadedPipeline, index: int, step: Step, schemas: SchemaSource | None) -> Iterator[ConfigError]:
-    """Yield a table without a file, called nearly as one that has a file: its records would land in a table apart."""
+    """Yield a table without a file whose name resembles one with a file: its records would land in a separate table."""
     destination = step.destination or {}
     table = destination.get("table")
     lands_raw = getattr(ps_types.load(step.ps_type), "lands_raw", False)

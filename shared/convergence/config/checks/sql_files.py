@@ -1,4 +1,4 @@
-"""Files of SQL that no run could read: procedures, migrations, reports and views."""
+"""SQL files that no run could read: procedures, migrations, reports and views."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class _Check:
         return not (step.destination and kind_of_statement(text) == "change")
 
     def _bound(self, bound: Bound, step: Step, at: KeyPath, text: str) -> list[ConfigError]:
-        """Return where the result does not fit its table; warn of what nothing here knows."""
+        """Return where the result does not fit its table; warn of names that cannot be looked up here."""
         for dataset in bound.datasets:
             message = (
                 f"{dataset!r} is the dataset of one org, and runs of all others fail: write `{{org_dataset}}`, or "

@@ -22,7 +22,7 @@ def runs_sql(ps_type: str) -> bool:
     """True for a processor whose SQL is for the org's warehouse."""
     try:
         return bool(getattr(ps_types.load(ps_type), "runs_sql", False))
-    except StepFailed:  # why it cannot be loaded is said where processors are checked
+    except StepFailed:  # the check of processors reports why it cannot be loaded
         return False
 
 

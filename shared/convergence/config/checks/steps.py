@@ -107,7 +107,7 @@ class StepCheck:
             if model is None or not _has(model, "names_columns"):
                 continue
             for named in model.names_columns():
-                landed = block != "destination" and named.table in self.landed  # its records may have brought it
+                landed = block != "destination" and named.table in self.landed  # its records may have added it
                 names = self._names(named.table)
                 if names and not landed and _known(named.column) and named.column not in names:
                     message = f"{named.table} has no column {named.column!r}.{did_you_mean(named.column, names)}"
@@ -248,7 +248,7 @@ def _templated(block: Any, path: KeyPath) -> bool:
 
 
 def _wrong_name(table: str) -> str:
-    """Say what is wrong with a table's name; nothing where it is right."""
+    """Return what is wrong with a table's name; nothing if it is right."""
     try:
         checked(table, "table")
     except InvalidInput as error:

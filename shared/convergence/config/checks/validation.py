@@ -110,7 +110,7 @@ def validate(
 
 
 def _schemas(root: Path, problems: list[ConfigError]) -> TableSchemas | None:
-    """Return the tables, or None where two files describe one: then no look-up can be right."""
+    """Return the tables, or None if two files describe the same one: then no look-up can be trusted."""
     schemas = TableSchemas(root)
     try:
         schemas.check_names()

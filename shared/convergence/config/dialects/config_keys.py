@@ -59,7 +59,7 @@ def _is_template_of(name: str, value: Any) -> bool:
 def _put(
     normalizer: Normalizer, found: dict[str, Any], block: KeyPath, was: KeyPath, value: Any, *, name: str = ""
 ) -> None:
-    """Put `value` into the block; a key that is there already is a mistake."""
+    """Put `value` into the block; a key that exists already is a mistake."""
     there = found.get(str(block[-1])) or {}
     written = normalizer.written(was)
     if not isinstance(there, Mapping):

@@ -49,7 +49,7 @@ def migrated_text(loaded: LoadedPipeline, written: str) -> str:
 
 
 def _line(comment: Comment, loaded: LoadedPipeline, again: LoadedPipeline) -> int:
-    """Return the index of the line in today's text above which the comment belongs; behind the last one for the end."""
+    """Return the index of the line in the current text above which the comment belongs; the length for the end."""
     marks = loaded.positions.marks
     below = [path for path, (line, _) in marks.items() if path and line >= comment.line]
     if not below:
@@ -89,7 +89,7 @@ def _value(value: Any) -> Any:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as blocks, lists below their key indented, no aliases."""
+    """Multi-line texts as blocks, lists indented below their key, no aliases."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002 - PyYAML's signature
         super().increase_indent(flow, False)

@@ -28,7 +28,7 @@ _YEARS: Final = range(1970, 3000)
 
 
 def normalise(written: Any, report: Report) -> dict[str, Any] | None:
-    """Return the schedule in the model's words, or None after reporting what is wrong."""
+    """Return the schedule as the model has it, or None after reporting what is wrong."""
     if isinstance(written, str):
         written = {"cron": written}
     if not isinstance(written, Mapping):
@@ -79,7 +79,7 @@ def _moment(value: Any, where: tzinfo, report: Callable[[str], None]) -> datetim
     except ValueError:
         report(f"a date or a time such as 2026-12-24 or 2026-12-24T18:00, not {str(value)[:100]!r}")
         return None
-    if read.year not in _YEARS:  # nearer to the ends of the calendar, zones and jitter lead out of it
+    if read.year not in _YEARS:  # closer to the ends of the calendar, zones and jitter would leave it
         report(f"a year from {_YEARS[0]} to {_YEARS[-1]}, not {str(value)[:100]!r}")
         return None
     return read if read.tzinfo is not None else read.replace(tzinfo=where)

@@ -46,7 +46,7 @@ Method = Literal["team", "tag", "hierarchy", "share", "usage"]
 
 
 class When(Closed):
-    """Which charges a rule is about: those that have one of the values of every key."""
+    """The charges that a rule applies to: those that have one of the values of every key."""
 
     providers: Texts = ()  # x_Provider
     services: Texts = ()  # ServiceName
@@ -73,7 +73,7 @@ class When(Closed):
 
 
 class Shares(Closed):
-    """Whole parts of each team; what is left of `of` belongs to no team."""
+    """The share of each team, as an integer; the rest of `of` belongs to no team."""
 
     teams: Annotated[Mapping[_Team, Annotated[int, Field(ge=1)]], Field(min_length=1, max_length=500)]
     of: int = Field(default=100, ge=1, le=1_000_000)
@@ -87,7 +87,7 @@ class Shares(Closed):
 
 
 class Usage(Closed):
-    """What the teams use, in one unit, of the charges that other rules give to a team as a whole."""
+    """The usage of the teams, in one unit, in the charges that other rules give to a team as a whole."""
 
     unit: str = Field(min_length=1, max_length=100)  # ConsumedUnit
     providers: Texts = ()
@@ -139,7 +139,7 @@ class AllocationRule(Closed):
 
 
 class Allocation(Closed):
-    """Rules of allocation: of each charge and day the first one counts."""
+    """Rules of allocation: the first one that matches a charge and day counts."""
 
     allocation: Annotated[tuple[AllocationRule, ...], Field(strict=False, max_length=200)] = ()
 

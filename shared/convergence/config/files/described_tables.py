@@ -1,4 +1,4 @@
-"""Tables whose columns the files tell for certain: what `validate` may resolve names against."""
+"""Tables whose columns are known for certain from the files: `validate` may resolve names against them."""
 
 from __future__ import annotations
 

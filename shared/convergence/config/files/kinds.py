@@ -1,4 +1,4 @@
-"""Which kind of file stands where under configs/."""
+"""The kind of each file under configs/, by its location."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Kind(StrEnum):
     OTHER = "other"  # seeds, notes, checks of data (which the step that names them reads): not checked here
 
     def named(self, count: int) -> str:
-        """Return what so many of them are called: `pipeline`, `pipelines`, `plans file`."""
+        """Return the name for that many of them: `pipeline`, `pipelines`, `plans file`."""
         name = self.value if self in _ONE_EACH else f"{self.value} file"
         return name if count == 1 else f"{name}s"
 

@@ -1,4 +1,4 @@
-"""Models of the files under configs/ that are not pipelines: keys are checked, mistakes carry the author's line."""
+"""Models of the files under configs/ that are not pipelines: keys are checked, and mistakes name the author's line."""
 
 from __future__ import annotations
 

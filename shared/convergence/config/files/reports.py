@@ -31,14 +31,14 @@ class Days:
     last: date | None = None
 
     def condition(self, day: str) -> str:
-        """Return what holds for these days of the expression `day`."""
+        """Return the condition that restricts the expression `day` to these days."""
         bounds = ((">=", self.first), ("<=", self.last))
         return " AND ".join(f"{day} {sign} DATE '{bound}'" for sign, bound in bounds if bound is not None)  # dates only
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A question with a name. `statement` has `{dataset}.` before each of the org's tables.
+    """A query with a name. `statement` has `{dataset}.` before each of the org's tables.
 
     `{dataset:all_days}.` is before a table of which a report about some days reads all rows.
     """

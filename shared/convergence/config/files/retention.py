@@ -33,7 +33,7 @@ def expires(retention: Retention, kind: RecordKind, profile: Mapping[str, Any], 
 
 
 def whole_days(value: object) -> int | None:
-    """Return a number of days, also one that came as text, as from a command line; None for anything else."""
+    """Return a number of days, which may also be text, as from a command line; None for anything else."""
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _DIGITS_MAX:
         return int(value)
     return value if type(value) is int and value >= 0 else None

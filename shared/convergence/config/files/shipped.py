@@ -1,4 +1,4 @@
-"""The product's own configs, for what a configs folder of your own need not have: system tables, providers, plans."""
+"""The product's own configs, for what your configs folder need not have: system tables, providers, plans."""
 
 from __future__ import annotations
 

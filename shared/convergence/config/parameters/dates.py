@@ -42,7 +42,7 @@ def is_date(text: str) -> bool:
 
 
 def parse_date(text: str, today: date) -> date:
-    """Return the date of a symbol, `TODAY-n` (n days ago) or `YYYY-MM-DD`; capitals or not.
+    """Return the date of a symbol, `TODAY-n` (n days ago) or `YYYY-MM-DD`; case does not matter.
 
     Raises:
         ValueError: it is none of these, or not a day of the calendar; the message has what is allowed.

@@ -1,4 +1,4 @@
-"""Days that are probably a slip; a caller who means them confirms them."""
+"""Days that are probably a mistake; a caller who means them confirms them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Offer(NamedTuple):
 @lru_cache(maxsize=1)
 def offers() -> Mapping[str, tuple[Offer, ...]]:
     """Return what the installed packages offer, by `ps_type`. Reads the metadata of every installed distribution."""
-    from importlib.metadata import entry_points  # takes a while, which a command without steps need not wait for
+    from importlib.metadata import entry_points  # slow to import; a command without steps need not wait for it
 
     found: dict[str, list[Offer]] = defaultdict(list)
     for entry in entry_points(group=GROUP):

@@ -55,7 +55,7 @@ CLASSES: Final[Mapping[str, str]] = {
     "anthropicusageprocessor": "anthropic.usage",
     "anthropiccostprocessor": "anthropic.cost",
 }
-# Processors of later releases: a file may name them today; running one is refused.
+# Names that editors offer, installed or not: a file may use them; running one that is not installed is refused.
 ANNOUNCED: Final = frozenset(
     {
         *("generic.api_extractor", "generic.bq_execute", "generic.bq_loader", "generic.dq_check"),
@@ -116,7 +116,7 @@ def is_installed(name: str) -> bool:
 
 
 def is_shipped(name: str) -> bool:
-    """True for a processor of the product, here or announced."""
+    """True for a processor of the product, installed or announced."""
     return name in ANNOUNCED or name in modules_below(FOLDER)
 
 

@@ -64,7 +64,7 @@ class Settings(BaseSettings):
 
     @property
     def production(self) -> bool:
-        """True where real tenants are."""
+        """True where there are real tenants."""
         return self.ENVIRONMENT == "production"
 
     def faults(self) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ _ENDPOINTS: Final = (
     "CONVERGENCE_BIGQUERY_ENDPOINT",
     "CONVERGENCE_CERTIFICATES_URL",
 )
-_NOWHERE: Final = "unknown"  # no platform: a developer's machine
+_NOWHERE: Final = "unknown"  # without the platform, on a developer's machine
 _PUSH: Final = ("CONVERGENCE_PUSH_AUDIENCE", "CONVERGENCE_PUSH_SERVICE_ACCOUNT")
 _API_ONLY: Final = frozenset({"CONVERGENCE_ROOT_KEY", "CORS_ORIGINS", "RATE_LIMIT_ENABLED"})
 

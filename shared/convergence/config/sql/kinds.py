@@ -1,4 +1,4 @@
-"""What kind of statement a text is, by its words: enough to tell a query from a change, templates and all."""
+"""The kind of a statement, by its keywords: enough to tell a query from a change, even with templates in it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def kind_of_statement(sql: str) -> StatementKind:
 
 
 def asserts(sql: str) -> bool:
-    """True for a statement that is there to fail: it calls ERROR(), or is an ASSERT."""
+    """True for a statement whose purpose is to fail: it calls ERROR(), or is an ASSERT."""
     pieces = _words(sql)
     called = any(left.text.upper() == "ERROR" and right.text == "(" for left, right in pairwise(pieces))
     return called or any(piece.kind == "word" and piece.text.upper() == "ASSERT" for piece in pieces)

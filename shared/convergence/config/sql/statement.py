@@ -14,7 +14,7 @@ _DOTTED = re.compile(rf"{_IDENTIFIER.pattern}(?:[.:]{_IDENTIFIER.pattern}){{0,3}
 
 
 class Bound(NamedTuple):
-    """A value that travels as the query parameter `parameter`; `type` is None where the value decides."""
+    """A value that is sent as the query parameter `parameter`; `type` is None if the value determines it."""
 
     name: str
     parameter: str

@@ -141,7 +141,7 @@ class Compiler:
 
 
 def _customers(template: Template) -> Template:
-    """In a provider's endpoint `{project_id}` is the customer's project, not the one that we run in."""
+    """In a provider's endpoint `{project_id}` is the customer's project, not the one that this installation runs in."""
     return Template(
         tuple(
             Slot("integration.project_id", part.start) if isinstance(part, Slot) and part.name == "project_id" else part

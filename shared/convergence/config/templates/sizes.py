@@ -7,7 +7,7 @@ from typing import Any, Final
 
 TEXT_MAX: Final = 1 << 20  # characters of one filled text
 PLAN_MAX: Final = 8 << 20  # characters of all that is filled in one plan
-DEPTH_MAX: Final = 200  # of lists and mappings; what writes plans down goes 254 levels deep
+DEPTH_MAX: Final = 200  # of lists and mappings; the JSON writer goes 254 levels deep
 
 
 class TooLarge(ValueError):

@@ -84,7 +84,7 @@ def parse(text: str) -> Template | None:
 
 
 def _joined(parts: list[str | Slot]) -> tuple[str | Slot, ...]:
-    """Literals side by side become one."""
+    """Merge adjacent literals."""
     joined: list[str | Slot] = []
     for is_text, group in groupby(parts, key=lambda part: isinstance(part, str)):
         if is_text:

@@ -1,4 +1,4 @@
-"""The comments of a YAML text, with their lines: what parsers throw away."""
+"""The comments of a YAML text, with their lines; parsers discard them."""
 
 from __future__ import annotations
 

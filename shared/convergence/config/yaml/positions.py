@@ -1,4 +1,4 @@
-"""Key paths and where they stand in a file: `steps[0].config.query` at `openai/cost.yml:12:5`."""
+"""Key paths and their positions in a file: `steps[0].config.query` at `openai/cost.yml:12:5`."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from convergence.errors import WARNINGS_MAX, ConfigError, ConfigErrors
 BYTES_MAX: Final = 1 << 20
 DEPTH_MAX: Final = 64
 NODES_MAX: Final = 50_000
-CHARACTERS_MAX: Final = 4 << 20  # of all texts, those of an alias each time
+CHARACTERS_MAX: Final = 4 << 20  # of all texts; those of an alias count each time
 
 _CORE = "tag:yaml.org,2002:"
 _SEXAGESIMAL = re.compile(r"[-+]?\d[\d_]*(?::[0-5]?\d)+(?:\.\d*)?")
@@ -112,7 +112,7 @@ class _Reader:
         return self._latest
 
     def long_quote(self, problem: Any) -> ConfigError | None:
-        """Return where a quote opens that took lines up to the next quote, behind which nothing can be read."""
+        """Return where a quote opens that swallowed lines up to the next quote, after which nothing can be read."""
         latest: Any = self._latest
         if not isinstance(self._latest, yaml.ScalarEvent) or latest.style not in {"'", '"'} or problem is None:
             return None

@@ -1,4 +1,4 @@
-"""What to do about text that is not YAML: the parser names the token, people need the slip."""
+"""What to do about text that is not YAML: the parser names the token, people need to know the actual mistake."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def open_quote(error: yaml.MarkedYAMLError) -> bool:
 
 
 def syntax_message(error: yaml.MarkedYAMLError, line: str, column: int) -> str:
-    """Return the message: what to do where the usual slips are recognised, behind it the parser's own words."""
+    """Return the message: what to do if a common mistake is recognised, followed by the parser's own message."""
     if line[column:].startswith("\t"):
         return "a tab cannot indent YAML: use spaces"
     problem = str(error.problem or error.context or "this is not YAML").strip()

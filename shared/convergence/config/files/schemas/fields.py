@@ -1,4 +1,4 @@
-"""Fields of a schema file become columns; lineage columns come behind them."""
+"""Fields of a schema file become columns, followed by the lineage columns."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _LINEAGE: Final = {
 
 
 def with_lineage(columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    """Return the columns and behind them the lineage columns that are not among them."""
+    """Return the columns, followed by the lineage columns that are not among them."""
     known = {column.name for column in columns}
     return columns + tuple(
         Column(name, kind, description=description)
