@@ -1,4 +1,4 @@
-"""Where a page of a query ended, as text that callers hand back and do not read."""
+"""The end of a page of a query, as opaque text that callers hand back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def cursor(values: Sequence[Any]) -> str:
 
 
 def place(text: str, length: int) -> list[Any]:
-    """Return where a cursor points: `length` scalars. Raises `InvalidInput` for one that is not ours."""
+    """Return the position of a cursor: `length` scalars. Raises `InvalidInput` for one that is not ours."""
     try:
         values = orjson.loads(base64.urlsafe_b64decode(text))
     except ValueError as error:

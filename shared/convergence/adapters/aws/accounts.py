@@ -1,4 +1,4 @@
-"""Services of AWS for one execution of an org's step: boto3's calls run on threads, few at a time."""
+"""AWS services for one execution of an org's step: boto3's calls run on threads, a few at a time."""
 
 from __future__ import annotations
 

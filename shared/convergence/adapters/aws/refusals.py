@@ -1,4 +1,4 @@
-"""What a refusal by AWS means, for calls other than those of buckets."""
+"""What a refusal by AWS means, for calls that do not concern buckets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REJECTED: Final = frozenset(
 _BUSY: Final = frozenset(
     {"LimitExceededException", "Throttling", "ThrottlingException", "ThrottledException", "RequestLimitExceeded",
      "TooManyRequestsException", "ServiceUnavailable", "InternalFailure", "InternalServiceFault", "RequestTimeout",
-     # Cost Explorer, GetCostAndUsage: what was read changed while its pages were asked for.
+     # Cost Explorer, GetCostAndUsage: the data changed between two pages.
      "RequestChangedException"}
 )  # fmt: skip
 

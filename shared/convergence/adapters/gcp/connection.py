@@ -1,4 +1,4 @@
-"""One client for a process, built when it is first needed and built again when its channel is dead.
+"""One client per process, built when it is first needed and rebuilt when its channel is dead.
 
 A gRPC channel reconnects by itself, mostly. It does not where a machine was frozen between two requests and the
 other side forgot the connection: then calls fail until the channel is replaced.

@@ -104,7 +104,7 @@ def _passes(error: BaseException | None) -> bool:
 
 
 def unapplied(error: Exception) -> bool:
-    """Return whether a failed call is known to have changed nothing."""
+    """Return whether it is certain that a failed call changed nothing."""
     return isinstance(error, _UNAPPLIED)
 
 

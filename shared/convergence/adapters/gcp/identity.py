@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 CERTIFICATES_URL: Final = "https://www.googleapis.com/oauth2/v1/certs"  # key id → X.509 certificate (PEM)
 _ISSUERS: Final = frozenset({"accounts.google.com", "https://accounts.google.com"})
 _SKEW_S: Final = 10
-_AGAIN_S: Final = 60.0  # an unknown key is looked up at most this often: any client can invent one
-_KEPT_S: Final = 300.0  # where the answer does not say how long it holds
+_AGAIN_S: Final = 60.0  # seconds between look-ups of unknown keys: any client can invent one
+_KEPT_S: Final = 300.0  # if the answer does not say how long it is valid
 _BYTES_MAX: Final = 2**20  # of the answer with the certificates
 _MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})")
 
@@ -48,7 +48,7 @@ def fetch_from(url: str = CERTIFICATES_URL, transport: httpx.AsyncBaseTransport 
 
         try:
             async with httpx.AsyncClient(transport=transport, timeout=10) as client:
-                plain = {"accept-encoding": "identity"}  # what is not compressed cannot swell
+                plain = {"accept-encoding": "identity"}  # an answer that is not compressed cannot expand
                 async with client.stream("GET", url, headers=plain) as answer:
                     answer.raise_for_status()
                     found = json.loads(await _read(answer))
@@ -74,7 +74,7 @@ async def _read(answer: httpx.Response) -> bytes:
 
 
 class PushIdentity:
-    """Checks bearer tokens; one for a process, so that certificates are fetched seldom."""
+    """Checks bearer tokens; one per process, so that certificates are rarely fetched."""
 
     def __init__(self, *, audience: str, service_account: str, fetch: Fetch, clock: Clock) -> None:
         self._audience, self._service_account = audience, service_account
@@ -99,7 +99,7 @@ class PushIdentity:
             certificates = await self._for_key(_key_id(header))
             claims = jwt.decode(token, certificates, clock_skew_in_seconds=_SKEW_S)
         except (GoogleAuthError, ValueError, TypeError, RecursionError, binascii.Error) as error:
-            # The library's words may repeat the token; ours do not.
+            # The library's message may repeat the token; ours does not.
             raise Denied(f"the token is not a valid token of Google's ({type(error).__name__})") from None
         for claim, fits in (
             ("iss", claims.get("iss") in _ISSUERS),
@@ -130,7 +130,7 @@ class PushIdentity:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._fetching = None
         if not task.cancelled():
-            task.exception()  # seen, even where all who waited were cancelled
+            task.exception()  # retrieved, even if all waiting callers were cancelled
 
     def _age_s(self) -> float:
         if self._fetched_at is None:

@@ -68,6 +68,6 @@ def to_stdout(*, project: str, service: str, version: str) -> None:
 
 
 def _cut(text: str) -> str:
-    """Return what fits into one entry, and no half characters: a line that is refused would be lost."""
+    """Return what fits into one entry, without splitting characters: a line that is refused would be lost."""
     data = text.encode("utf-8", "replace")
     return data.decode() if len(data) <= _TEXT_BYTES_MAX else data[:_TEXT_BYTES_MAX].decode("utf-8", "ignore") + " …"

@@ -1,4 +1,4 @@
-"""What all adapters of `Accounts` check: the key, where it leads, and what a refusal means."""
+"""What all adapters of `Accounts` check: the key, the addresses in it, and what a refusal means."""
 
 from __future__ import annotations
 

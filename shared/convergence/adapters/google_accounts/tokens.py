@@ -28,7 +28,7 @@ TOTAL_S: Final = 30.0  # with its repetitions
 
 
 class ServiceTokens:
-    """Asks for tokens, each for the call that needs it; keeps none."""
+    """Requests tokens, each for the call that needs it; keeps none."""
 
     def __init__(self, http: Callable[[], httpx.AsyncClient], clock: Clock, ids: Ids) -> None:
         self._http, self._clock, self._ids = http, clock, ids

@@ -104,7 +104,7 @@ def refuse_kind(tree: exp.Expr) -> None:
     if known and isinstance(tree, exp.Create | exp.Drop):
         known = str(tree.args.get("kind", "")).upper() in {"TABLE", "VIEW"}
     if not known:
-        if isinstance(tree, exp.Condition | exp.Alias):  # a first word that begins no statement reads as a name
+        if isinstance(tree, exp.Condition | exp.Alias):  # a word that begins no statement is read as a name
             word = tree.sql("bigquery").split(None, 1)[0]
             raise StepFailed(f"{word!r} begins no statement.{did_you_mean(word.upper(), BEGINNINGS)}")
         raise StepFailed(f"The statement {_kind(tree)} cannot run here.")

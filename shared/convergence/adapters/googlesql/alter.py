@@ -1,4 +1,4 @@
-"""ALTER TABLE with several clauses, as BigQuery takes it: sqlglot reads each clause alone, not all of them together."""
+"""ALTER TABLE with several clauses, as in BigQuery: sqlglot parses each clause alone, but not all of them together."""
 
 from __future__ import annotations
 

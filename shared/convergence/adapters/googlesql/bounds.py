@@ -12,10 +12,10 @@ from sqlglot.tokenizer_core import Token, TokenType
 from convergence.errors import StepFailed
 
 BYTES_MAX: Final = 1024 * 1024  # BigQuery's limit for the text of a query (quotas page, "unresolved query length")
-TOKENS_MAX: Final = 30_000  # words, signs and literals
+TOKENS_MAX: Final = 30_000  # words, punctuation and literals
 QUERIES_MAX: Final = 500  # SELECTs: each branch of a set operation, each subquery, each WITH
 SET_OPERATIONS_MAX: Final = 250  # UNION, INTERSECT and EXCEPT
-NESTING_MAX: Final = 50  # brackets and CASE inside of each other
+NESTING_MAX: Final = 50  # nested brackets and CASE
 JOINS_MAX: Final = 1_000  # commas in FROM included; BigQuery takes 1,000 tables in a query
 
 _SET_OPERATIONS: Final = frozenset({TokenType.UNION, TokenType.INTERSECT, TokenType.EXCEPT})
@@ -30,7 +30,7 @@ def check_length(text: str) -> None:
 
 
 def check_tokens(tokens: Sequence[Token]) -> None:
-    """Raise `StepFailed` when a statement has too many parts, or too many inside of each other, to be parsed."""
+    """Raise `StepFailed` when a statement has too many parts, or nests them too deeply, to be parsed."""
     _check(len(tokens), TOKENS_MAX, "words and signs")
     kinds = [token.token_type for token in tokens]
     _check(kinds.count(TokenType.SELECT), QUERIES_MAX, "SELECTs")

@@ -1,4 +1,4 @@
-"""Functions of other dialects that people bring along, and how GoogleSQL writes them."""
+"""Functions of other dialects that people are used to, and their equivalents in GoogleSQL."""
 
 from __future__ import annotations
 

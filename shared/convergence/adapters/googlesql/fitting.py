@@ -66,7 +66,7 @@ def _as_text(column: Column, value: Any) -> Any:
 
 
 def as_json(value: Any) -> Any:
-    """Return what orjson does not know itself as JSON: exact numbers as text, bytes in base64, mappings as objects."""
+    """Return as JSON what orjson does not support: exact numbers as text, bytes in base64, mappings as objects."""
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, int):  # wider than 64 bits

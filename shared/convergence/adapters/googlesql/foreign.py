@@ -1,4 +1,4 @@
-"""Forms of other databases: the parser takes those of some thirty, and DuckDB has most of them."""
+"""Syntax of other databases: the parser accepts that of some thirty, and DuckDB supports most of it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _UNKNOWN: Final = (
 
 
 def refuse_foreign_signs(tokens: list[Token]) -> None:
-    """Raise `StepFailed` for a sign that no statement of BigQuery has."""
+    """Raise `StepFailed` for a token that BigQuery does not have."""
     before: Token | None = None
     for token in tokens:
         instead = _ELSEWHERE.get(token.token_type) or _SPELLED.get(token.text)

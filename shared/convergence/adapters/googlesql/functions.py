@@ -1,4 +1,4 @@
-"""Which functions there are. What is not listed is refused by name before anything runs.
+"""The supported functions. Any other one is refused by name before anything runs.
 
 sqlglot knows the functions of some thirty dialects, and many of them mean something else in DuckDB: only those that
 give GoogleSQL's values are parsed as functions, all others stay calls without a meaning.

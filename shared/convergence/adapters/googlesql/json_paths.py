@@ -1,4 +1,4 @@
-"""JSONPaths as they are written: the parser takes more than BigQuery, and its tree does not tell."""
+"""JSONPaths as they are written: the parser accepts more than BigQuery, and its tree does not show the difference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words in and behind a call: the parser takes each of them in every call, GoogleSQL where it has a meaning only."""
+"""Modifiers in and after a call: the parser accepts each in every call, GoogleSQL only where it has a meaning."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HOLDERS: Final = (exp.Select, exp.SetOperation, exp.Subquery, exp.Window, exp.W
 
 
 def refuse_modifiers(tree: exp.Expr) -> None:
-    """Raise `StepFailed` for DISTINCT, ORDER BY, LIMIT, NULLS, FILTER or OVER at a call that cannot have it."""
+    """Raise `StepFailed` for DISTINCT, ORDER BY, LIMIT, NULLS, FILTER or OVER in a call that cannot have it."""
     for node in tree.find_all(
         exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls, exp.Order, exp.Limit, exp.Distinct, exp.Window
     ):

@@ -64,7 +64,7 @@ def use_written_log(tree: exp.Expr, table: exp.Table, scope: Scope, project: str
         raise Denied(f"{path} is a log: a run can only INSERT, UPDATE, DELETE and MERGE rows of its own there.")
     name, written = table.name, WRITTEN_LOGS[table.name]
     text = bigquery_name(project, scope.dataset, written)
-    is_bare = not table.alias and not isinstance(tree, exp.Insert)  # its columns are called by the name that goes
+    is_bare = not table.alias and not isinstance(tree, exp.Insert)  # its columns are qualified with the replaced name
     edit = _replaced(table, f"{text} AS {bigquery_name(name)}" if is_bare else text)
     table.set("this", _quoted(written))
     table.set("db", _quoted(scope.dataset))

@@ -1,4 +1,4 @@
-"""Text in, tree out; a mistake is named with its line, column and token."""
+"""Parses text into a tree; a mistake is reported with its line, column and token."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from convergence.adapters.googlesql.signatures import with_counts, without_forms
 from convergence.adapters.googlesql.wording import described, hint
 from convergence.errors import StepFailed
 
-# The operators of bits, the loosest first; all of them bind less than + and -.
+# Bit operators in ascending precedence; all of them bind less tightly than + and -.
 _BITS: Final[tuple[Mapping[tuple[TokenType, ...], type[exp.Binary]], ...]] = (
     {(TokenType.PIPE,): exp.BitwiseOr},
     {(TokenType.CARET,): exp.BitwiseXor},
@@ -66,20 +66,20 @@ class _GoogleSql(BigQuery):
             return exp.JSONObject(expressions=pairs + given[len(pairs) * 2 :])
 
         def _parse_string_as_identifier(self) -> exp.Identifier | None:
-            """In other dialects a name may stand in quotes; in GoogleSQL that is a text."""
+            """In other dialects a name may be in quotes; in GoogleSQL that is a text."""
             if not self._match(TokenType.STRING, advance=False):
                 return None
             token = self._curr
             raise StepFailed(f"line {token.line}, column {token.col}: {text_for_name(token.text)}")
 
         def _parse_id_var(self, any_token: bool = True, tokens: Collection[TokenType] | None = None) -> exp.Expr | None:
-            """Behind AS the parser takes every token for a name."""
+            """After AS the parser takes any token for a name."""
             if any_token and self._prev and self._prev.token_type == TokenType.ALIAS and self._curr:
                 self._parse_string_as_identifier()
             return super()._parse_id_var(any_token, tokens)
 
         def _parse_bitwise(self) -> exp.Expr | None:
-            """The parser gives the operators of bits one rank, and so does DuckDB: GoogleSQL's is kept by brackets."""
+            """The parser gives all bit operators one precedence, and so does DuckDB: brackets keep GoogleSQL's."""
             return self._bits(0)
 
         def _bits(self, rank: int) -> exp.Expr | None:
@@ -102,7 +102,7 @@ class _GoogleSql(BigQuery):
             return left
 
         def _inverted(self) -> exp.Expr:
-            """In DuckDB ~ binds less than + and -."""
+            """In DuckDB ~ binds less tightly than + and -."""
             return exp.Paren(this=self.expression(exp.BitwiseNot(this=self._parse_unary())))
 
         UNARY_PARSERS: ClassVar = {**BigQueryParser.UNARY_PARSERS, TokenType.TILDE: _inverted}
@@ -143,7 +143,7 @@ class _GoogleSql(BigQuery):
 @cache
 def source() -> BigQuery:
     """Return the dialect that users write."""
-    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # what it warns of is refused by name here
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # what it warns about is refused by name here
     return _GoogleSql()
 
 

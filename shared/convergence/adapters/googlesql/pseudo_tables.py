@@ -64,7 +64,7 @@ def expand_wildcards(tree: exp.Expr, catalog: Catalog) -> None:
 
 
 def _hide_suffix(table: exp.Expr, alias: str) -> None:
-    """_TABLE_SUFFIX is there when it is named, but no star gives it."""
+    """_TABLE_SUFFIX is available by name, but a star does not include it."""
     select = table.find_ancestor(exp.Select)
     for projection in select.expressions if select is not None else []:
         star = projection.this if isinstance(projection, exp.Column) else projection

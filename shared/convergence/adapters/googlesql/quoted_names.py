@@ -1,4 +1,4 @@
-"""Texts where a name, or a column to order or group by, is expected: other databases have names in double quotes."""
+"""Text where a name, or a column to order or group by, is expected: other databases put names in double quotes."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _INTERNAL = (SqlglotError, AssertionError, AttributeError, LookupError, TypeErro
 
 
 def refusing(work: Callable[P, R]) -> Callable[P, R]:
-    """Let a function raise `StepFailed` for whatever it does not expect of a statement; `__wrapped__` is without."""
+    """Let a function raise `StepFailed` for anything unexpected in a statement; `__wrapped__` is the plain function."""
 
     @wraps(work)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,4 +1,4 @@
-"""GoogleSQL types, parsed and written. No sqlglot here: loading rows must not pay for its import."""
+"""GoogleSQL types, parsed and written. Without sqlglot: loading rows must not pay for its import."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCALARS: Final = (
 _TOKEN: Final = re.compile(r"\s+|(`(?:\\.|[^`\\])+`|[A-Za-z_]\w*|\d+|[<>(),])")
 
 
-DEPTH_MAX: Final = 30  # of ARRAY and STRUCT in each other; BigQuery takes 15 of STRUCT
+DEPTH_MAX: Final = 30  # nesting of ARRAY and STRUCT; BigQuery allows 15 levels of STRUCT
 _WORD: Final = re.compile(r"[A-Za-z_]\w*")
 
 

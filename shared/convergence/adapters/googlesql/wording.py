@@ -1,4 +1,4 @@
-"""What the parser says about a syntax error, in the words of GoogleSQL: its own name classes and tokens of itself."""
+"""The parser's messages about syntax errors in GoogleSQL's terms: its own name its classes and internal tokens."""
 
 from __future__ import annotations
 

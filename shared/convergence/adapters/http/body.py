@@ -15,7 +15,7 @@ import httpx
 from convergence.adapters.http.errors import as_httpx
 from convergence.errors import StepFailed
 
-BYTES_MAX: Final = 64 * 2**20  # where a call does not say less, or more
+BYTES_MAX: Final = 64 * 2**20  # unless a call sets another limit
 PIECE: Final = 64 * 1024
 MEMBERS_MAX: Final = 1_000  # of one gzip body; each costs a new decoder
 _GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS

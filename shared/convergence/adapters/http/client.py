@@ -1,4 +1,4 @@
-"""The HTTP client that all steps of a process share: nothing of one call is left for the next."""
+"""The HTTP client that all steps of a process share: no state is carried from one call to the next."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class CheckedTransport(httpx.AsyncBaseTransport):
 
 
 def _check_headers(request: httpx.Request) -> None:
-    """Leave out what is the client's to say. Raises `LocalProtocolError` for what would begin another line."""
+    """Leave out headers that only the client may set. Raises `LocalProtocolError` for what would begin another line."""
     for name, value in request.headers.raw:
         if _TOKEN.fullmatch(name) is None:
             raise httpx.LocalProtocolError(f"{name!r} is not a name of a header", request=request)

@@ -43,7 +43,7 @@ class LocalBus:
         self._taps: dict[str, list[Tap]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
-        self._process = secrets.token_hex(8)  # or two processes would give two messages one id
+        self._process = secrets.token_hex(8)  # otherwise two processes could give two messages the same id
         self._numbers = itertools.count(1)
         self._closed = False
         self._draining = False
@@ -91,7 +91,7 @@ class LocalBus:
                 self._enqueue(subscription, Delivery(message, self._id(), 1, topic))
 
     async def idle(self) -> None:
-        """Return when nothing is waiting, running or delayed."""
+        """Wait until nothing is waiting, running or delayed."""
         while self._tasks or self._timers:
             self._quiet.clear()
             await self._quiet.wait()
@@ -142,7 +142,7 @@ class LocalBus:
             self._watch(subscription)
         try:
             answer: Answer = await subscription.handler(delivery)
-        except Exception as error:  # whatever a handler raises means "deliver again"
+        except Exception as error:  # any exception of a handler means "deliver again"
             logger.warning("%s: delivery %d failed", subscription.name, delivery.attempt, exc_info=error)
             answer = Retry(type(error).__name__)
         finally:

@@ -20,7 +20,7 @@ class SystemClock:
 
 
 class RandomIds:
-    """Ids and chance from the operating system, fetched for many ids at once."""
+    """Ids and random numbers from the operating system, fetched for many ids at once."""
 
     def __init__(self) -> None:
         self._pool = ""

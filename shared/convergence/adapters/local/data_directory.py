@@ -1,4 +1,4 @@
-"""One folder holds everything of an embedded installation; one process at a time may write to it."""
+"""One folder holds an entire embedded installation; one process at a time may write to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import IO, Final
 
 from convergence.errors import StorageLocked, StorageUnusable
 
-_PRIVATE: Final = 0o077  # what the process's umask takes from new files: all rights of others
+_PRIVATE: Final = 0o077  # the umask of the process: other users get no rights to new files
 _DIRECTORY, _FILE = 0o700, 0o600
 _OURS: Final = ("lock", "state.db*", "convergence.log*", "warehouse", "warehouse/**/*")
 
@@ -136,7 +136,7 @@ class DataDirectory:
         except ProcessLookupError:
             return None
         except PermissionError:
-            return note  # alive, and of another user
+            return note  # alive, and owned by another user
         return note
 
     def _note(self) -> str:

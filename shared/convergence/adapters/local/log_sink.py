@@ -63,9 +63,9 @@ class LogSink:
         self._spooled = self._spool.stat().st_size if self._spool.exists() else 0
         self._unreadable = warehouse.session.logs / "events.unreadable.ndjson"
         self._events: list[bytes] = []
-        self.trouble: str | None = None  # the reason events are not in the file yet
+        self.trouble: str | None = None  # why events are not in the file yet
         self._timer: asyncio.TimerHandle | None = None
-        self.folding: asyncio.Task[None] | None = None  # the fold that was begun last
+        self.folding: asyncio.Task[None] | None = None  # the fold that was started last
         self._lock = asyncio.Lock()
         self._orgs: set[str] = set()
 
@@ -80,7 +80,7 @@ class LogSink:
         """Fold everything into the tables. Raises what the warehouse raises; the file stays for the next time."""
         self._write()
         async with self._lock:
-            if self._taken.exists():  # a fold that did not end: its events may come twice, repeats are not shown
+            if self._taken.exists():  # a fold that did not finish: its events may come twice, but repeats are not shown
                 await self._fold()
             if self._spooled:
                 self._spool.rename(self._taken)
@@ -99,7 +99,7 @@ class LogSink:
             await self.flush()
 
     def write_due(self) -> None:
-        """Write what has gathered, and begin a fold when the file is large enough: what the timer calls."""
+        """Write what has gathered, and start a fold if the file is large enough; called by the timer."""
         self._timer = None
         try:
             self._write()
@@ -122,7 +122,7 @@ class LogSink:
             self._spool.parent.mkdir(parents=True, exist_ok=True)
             with self._spool.open("ab") as file:
                 file.write(lines)
-        except OSError as error:  # what is there of them already comes twice, and is shown once
+        except OSError as error:  # those that are already there come twice, and are shown once
             self.trouble = f"the operational log cannot be written: {self._spool}: {error.strerror}"
             raise Transient(self.trouble) from error
         self.trouble = None
@@ -140,7 +140,7 @@ class LogSink:
         self._taken.unlink()
 
     async def _fold_lines(self, lines: list[bytes], at: datetime) -> None:
-        """Fold what can be read, by halves; a line that cannot is set aside, so that it does not stop the log."""
+        """Fold what can be read, by halves; an unreadable line is set aside, so that it does not stop the log."""
         part = self._taken.with_name("events.part.ndjson")
         part.write_bytes(b"\n".join(lines))
         try:

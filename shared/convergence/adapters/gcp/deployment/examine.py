@@ -19,7 +19,7 @@ from convergence.errors import ConvergenceError, NotFound, PermissionMissing
 from convergence.ports.clock import Clock
 from convergence.ports.deployment import Deployment
 
-SKEW: Final = timedelta(seconds=10)  # what signatures of requests and tokens forgive
+SKEW: Final = timedelta(seconds=10)  # the clock skew that signatures of requests and tokens tolerate
 NEEDED: Final = (
     "resourcemanager.projects.get",
     "resourcemanager.projects.getIamPolicy",
@@ -42,7 +42,7 @@ _PROJECTS: Final = "https://cloudresourcemanager.googleapis.com/v3/projects"
 
 
 async def examine(at: Deployment, rest: Rest, clock: Clock) -> list[Finding]:
-    """Return what was found. Nothing is changed, and a part that cannot be seen is a finding too."""
+    """Return the findings. Nothing is changed, and a part that cannot be inspected is a finding too."""
     allowed = (await rest.post(f"{_PROJECTS}/{at.project}:testIamPermissions", {"permissions": NEEDED})).get(
         "permissions"
     )

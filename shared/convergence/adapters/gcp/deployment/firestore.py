@@ -14,7 +14,7 @@ _SHOWN: Final = 5
 
 
 async def indexes(at: Deployment, rest: Rest) -> Finding:
-    """Compare the composite indexes; one that is still built counts as a fault, because queries fail until it is."""
+    """Compare the composite indexes; one that is still being built is a fault, because queries fail until then."""
     states: dict[str, str] = {}
     async for each in rest.pages(f"{_groups(at)}/indexes", "indexes", pageSize="300"):
         states[_signature(each, each["name"].split("/collectionGroups/")[1].partition("/")[0])] = each.get("state", "")

@@ -1,4 +1,4 @@
-"""Google's REST APIs, as the person who asks: application default credentials, reads only."""
+"""Google's REST APIs with the caller's own identity: application default credentials, reads only."""
 
 from __future__ import annotations
 

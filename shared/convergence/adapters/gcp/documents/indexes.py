@@ -27,20 +27,20 @@ def index_file(indexes: Iterable[Index], unindexed: Iterable[str] = ()) -> dict[
     everything = set(unindexed)
     for index in indexes:
         if index.sharded:
-            if index.collection not in everything:  # an index of the field alone is what shards avoid
+            if index.collection not in everything:  # shards exist to avoid an index of the field alone
                 overrides.append(_override(index.collection, path_of(*index.fields[-1].split(".")), []))
             composite += _both_directions(index._replace(fields=(SHARD, *index.fields)))
         elif len(index.fields) > 1:
             composite += [_composite(index, "")] if index.array else _both_directions(index)
         elif index.collection in everything:
             overrides.append(_override(index.collection, _path(index.fields[0]), ["ASCENDING", "DESCENDING"]))
-            if index.descending:  # the field's own index has the names descend with it
+            if index.descending:  # in the field's own index the names descend as well
                 composite.append(_composite(index, "DESCENDING"))
     return {"indexes": composite, "fieldOverrides": overrides}
 
 
 def _both_directions(index: Index) -> list[dict[str, Any]]:
-    """Return two: the name, by which equal documents are ordered, always goes up."""
+    """Return two indexes: the name, which orders equal documents, is always ascending."""
     return [_composite(index, "ASCENDING"), _composite(index, "DESCENDING")]
 
 

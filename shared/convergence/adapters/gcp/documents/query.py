@@ -47,7 +47,7 @@ class Query:
     sharded: bool = False
 
     def empty(self) -> bool:
-        """Return whether nothing can match: `in` an empty list."""
+        """Return whether nothing can match because of an `in` with an empty list."""
         return any(each.operator == "in" and not each.value for each in self.where)
 
     def fields(self) -> frozenset[str]:
@@ -80,7 +80,7 @@ class Query:
         return request
 
     def row(self, document: Any) -> Row:
-        """Return where a found document stands in the order, and the document."""
+        """Return the position of a found document in the order, and the document."""
         name = document.name.rpartition("/")[2]
         return (*(_lookup(document.fields, order.field) for order in self.order), name), document
 

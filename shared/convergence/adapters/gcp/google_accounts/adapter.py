@@ -22,7 +22,7 @@ from convergence.ports.clock import Clock, Ids
 if TYPE_CHECKING:
     import httpx
 
-_API: Final = "/bigquery/v2"  # what Google's client puts behind the address it is given
+_API: Final = "/bigquery/v2"  # what Google's client appends to the address it is given
 
 
 class GoogleAccounts:

@@ -92,7 +92,7 @@ class BigQueryReader:
 
     @contextmanager
     def _theirs(self) -> Iterator[None]:
-        """Errors of an identity that is the customer's: it is the customer who can act."""
+        """Errors that concern the customer's identity: only the customer can act on them."""
         if self._closed:
             raise StepFailed("this reader belonged to an execution that ended: ask context.accounts for another")
         try:

@@ -108,7 +108,7 @@ class CloudKmsKeyring:
         return _Sealed.parse(ciphertext).version
 
     async def stale(self, ciphertext: str) -> bool:
-        """Return whether a ciphertext is not under the primary version, as it was seen in the last minutes.
+        """Return whether a ciphertext is not under the primary version, as seen in the last few minutes.
 
         KMS names the version that it encrypted with, so a wrapped throw-away key answers this without the right
         to read keys, whose quota is small (Cloud KMS quotas: read requests).
@@ -130,7 +130,7 @@ class CloudKmsKeyring:
         if cached is not None:
             return cached[0]
         data_key = await self._kms.unwrap(wrapped, aad)
-        self._opened.pop((wrapped, aad), None)  # another call may have been first
+        self._opened.pop((wrapped, aad), None)  # another call may have been faster
         self._opened[wrapped, aad] = (data_key, now + self._cached_for)
         while len(self._opened) > self._cached_max:
             self._opened.popitem(last=False)
@@ -143,5 +143,5 @@ class CloudKmsKeyring:
 
 
 def _bound(version: str, aad: str) -> bytes:
-    """Return what the data key authenticates beside the text: who owns it, and the version that the text names."""
+    """Return what the data key authenticates besides the text: its owner, and the version that the text names."""
     return f"{_SCHEME}.{version}.{aad}".encode()

@@ -25,7 +25,7 @@ BATCH: Final = 500  # rows of one request, as the documentation advises
 BYTES_MAX: Final = 9_000_000  # of them; BigQuery takes 10 MB of HTTP a request (quotas, streaming inserts)
 _AROUND: Final = 100  # bytes of a row's id and of what encloses it
 _UNKNOWN: Final = "no such field"
-_NEW_TABLE_S: Final = 60.0  # a table that was just made may be unknown to the streaming side for so long
+_NEW_TABLE_S: Final = 60.0  # for so long the streaming side may not know a table that was just created
 
 
 class Appends:
@@ -59,7 +59,7 @@ class Appends:
 
         refused = await self._client.call(send, doing=f"appending to {where}", total_s=_NEW_TABLE_S)
         for each in refused:
-            if each["errors"] and each["errors"][0].get("reason") != "stopped":  # stopped: another row was refused
+            if each["errors"] and each["errors"][0].get("reason") != "stopped":  # "stopped": another row was refused
                 first = each["errors"][0]
                 raise SchemaMismatch(f"{where}: {first.get('location') or 'a row'}: {first.get('message')}")
 

@@ -104,7 +104,7 @@ class Calls:
         return compose_call(folded, reach, scope, derived, self._ledger, project=project)
 
     async def _committed(self, asked: ProcedureCall, procedure: Procedure, *, cause: Exception | None = None) -> bool:
-        """Say whether a call whose job failed took effect as a whole.
+        """Return whether a call whose job failed took effect as a whole.
 
         Raises:
             PartlyCommitted: it failed behind a COMMIT of its own, and may not run again.
@@ -117,7 +117,7 @@ class Calls:
         raise partly_committed(procedure.name, marked.commits, cause) from cause
 
     async def _answer(self, asked: ProcedureCall, ended: Ended, script: CallScript) -> QueryResult:
-        """Read what the procedure did from the jobs of its statements, without what statements of ours did."""
+        """Read what the procedure did from the jobs of its statements, leaving out our own statements."""
         children = await children_of(self._jobs, ended.job)
         changes = [child.dml_stats for child in children if child.dml_stats is not None]
         own_rows = 0

@@ -1,4 +1,4 @@
-"""Cancel a job whose caller gave up: one that no caller waits for would only cost money."""
+"""Cancel a job whose caller gave up: without a caller it would only cost money."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def cancel(
         location: Where the job runs: outside of the multi-regions it is not found without ("Managing jobs").
         sending: The call that begins the job, while the job may be on its way still; its answer says where it runs.
     """
-    # The cancellation is what the caller gets, whether or not the job could be reached.
+    # The caller gets the cancellation, whether or not the job could be reached.
     from google.api_core import exceptions as google
 
     with contextlib.suppress(TimeoutError, ConvergenceError, google.GoogleAPIError):

@@ -1,4 +1,4 @@
-"""Whether a write of an earlier epoch took effect; where it did not, its id is revoked, and it never will."""
+"""Whether a write of an earlier epoch took effect; if it did not, its id is revoked, so that it never will."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ class Closing:
             return Effect(marked.fingerprint, marked.at, rows, partial=marked.commits > 0)
         if job is None:
             return None
-        statistics = job.dml_stats  # of a load, which removes rows, too
+        statistics = job.dml_stats  # of a load, which also removes rows
         rows = job.num_dml_affected_rows if statistics is None else statistics.inserted_row_count
         return Effect(fingerprint_of(job), job.ended or self._jobs.client.clock.now(), rows)

@@ -25,7 +25,7 @@ from convergence.errors import StepFailed
 
 Types = Mapping[str, SqlType | None]
 ROW_COUNT: Final = "convergence_row_count"  # @@row_count of the author's statements, not of ours
-IS_OPEN: Final = "convergence_is_open"  # whether a transaction is, where only the run can tell
+IS_OPEN: Final = "convergence_is_open"  # whether one is open, where only the run can tell
 
 
 class Composer:
@@ -85,7 +85,7 @@ class Composer:
                 yield from (edit.moved(start) for edit in edits)
 
     def _own(self, folded: Folded, text: Text) -> str:
-        """Return a text that reads only its org's rows of central tables, and the author's row count."""
+        """Return a text that reads only its org's rows of central tables, and uses the author's row count."""
         return self._counting(applied(text.sql, self._reach.own_rows.get((id(folded), text), ())))
 
     def _statement(self, folded: Folded, node: nodes.Sql | nodes.Execute) -> str:

@@ -14,7 +14,7 @@ def current_query(project: str, dataset: str, table: TableSchema, reads: TableSc
     window = ", ".join(f"kept.{bigquery_name(name)}" for name in parts)
     window = f"OVER (PARTITION BY {window} ORDER BY kept.x_ingested_at DESC, kept.x_pipeline_id)"
     key = ", ".join(f"{{}}.{bigquery_name(name)}" for name in parts)
-    key = f"TO_JSON_STRING(STRUCT({key}))"  # NULL is a value like any other
+    key = f"TO_JSON_STRING(STRUCT({key}))"  # NULL counts as a value like any other
     rows, notes = (bigquery_name(project, dataset, each.name) for each in (table, reads))
     return f"""SELECT kept.* FROM {rows} AS kept LEFT JOIN (
   SELECT {key.replace("{}", "note")} AS part, note.x_pipeline_id AS pipeline, note.x_ingested_at AS at

@@ -1,4 +1,4 @@
-"""What BigQuery says about a job that failed, in our words.
+"""BigQuery's errors of failed jobs, translated into ours.
 
 Reasons are those of "Error messages" (BigQuery documentation); the texts of wrong statements are GoogleSQL's.
 """
@@ -25,7 +25,7 @@ _BUSY: Final = frozenset(
         "timeout",
     }
 )
-# Another transaction changed the same rows; DML that waits in too long a queue.
+# Another transaction changed the same rows, or too many DML statements are queued.
 _CONFLICT: Final = re.compile(
     r"due to concurrent update|could not serialize|transaction conflict"
     r"|Too many DML statements|aborted due to|Conflict on",

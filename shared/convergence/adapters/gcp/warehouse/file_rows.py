@@ -62,7 +62,7 @@ class _Read:
     constants: Mapping[str, str]
 
     def tests(self) -> list[str]:
-        """Return the SQL that tells for each column whether its value does not fit."""
+        """Return the SQL that computes for each column whether its value does not fit."""
         found = []
         for column, text, value in zip(self.columns, self.texts, self.values, strict=True):
             wrong = f"({text} IS NOT NULL AND {value} IS NULL)"
@@ -70,7 +70,7 @@ class _Read:
         return found
 
     def inside(self) -> str:
-        """Return the SQL that tells whether a row is one to take: its days are among those of the file, or are none."""
+        """Return the SQL that decides whether a row is taken: its days are among those of the file, or it has none."""
         found = [f"TRIM(IFNULL({LINE}, '')) <> ''" if _is_lines(self.file) else "TRUE"]
         for column, value in zip(self.columns, self.values, strict=True):
             if self.file.outside == "skip" and column.name in self.file.between:
@@ -234,7 +234,7 @@ def _keys(file: RowFile, number: int, line: bytes) -> Iterator[str]:
 
 
 def _is_lines(file: RowFile) -> bool:
-    """Return whether the file is loaded line by line, each a record as it came: it is kept, or looked into."""
+    """Return whether the file is loaded line by line, each line a record as sent: it is stored or parsed as a whole."""
     return file.format is FileFormat.NDJSON and (bool(file.whole) or bool(wanted_pointers(file)))
 
 

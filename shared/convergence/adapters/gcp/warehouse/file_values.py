@@ -1,4 +1,4 @@
-"""From the text of a file to the value of a column, in GoogleSQL: NULL where the text is not such a value."""
+"""From the text of a file to the value of a column, in GoogleSQL: NULL if the text is not a valid value."""
 
 from __future__ import annotations
 

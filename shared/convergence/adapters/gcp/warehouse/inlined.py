@@ -49,7 +49,7 @@ def inlined(callee: Folded, block: str, arguments: Sequence[str], in_sight: Type
 
 
 def _shared(callee: Folded, in_sight: Types, where: str) -> list[str]:
-    """Return the names that are variables on both sides, in lower case."""
+    """Return the names that are variables both in the caller and in the procedure, in lower case."""
     shared = [name for name in callee.declared if name in in_sight]
     for name in shared:
         if callee.declared[name] is None or callee.declared[name] != in_sight[name]:

@@ -26,7 +26,7 @@ from convergence.ports.warehouse import JobSettings, Lineage
 if TYPE_CHECKING:
     from google.cloud import bigquery
 
-# A job of any kind, and how one is sent: with this id, by this client.
+# A job of any kind, and a function that sends one: with this id, by this client.
 AnyJob = Any
 Begin = Callable[["bigquery.Client", str], AnyJob]
 SettingsOf = Callable[[str], Awaitable[JobSettings]]  # of an org's jobs
@@ -184,7 +184,7 @@ class Jobs:
         return await self.client.call(once, doing=doing)
 
     async def _finish(self, job: AnyJob, what: str, wait_s: float | None) -> None:
-        """Wait until the job is done; its state is then the last word."""
+        """Wait until the job is done; its state is then final."""
         clock = self.client.clock
         end = None if wait_s is None else clock.now() + timedelta(seconds=wait_s)
         pause_s = _FIRST_LOOK_S
@@ -207,7 +207,7 @@ def _location_in(message: str, name: str) -> str | None:
 
 
 def fingerprint_of(job: AnyJob) -> str:
-    """Return what the write of a job was made of, '' where it does not say."""
+    """Return the fingerprint of a job's write, '' if the job has none."""
     return str((job.labels or {}).get(FINGERPRINT, ""))
 
 

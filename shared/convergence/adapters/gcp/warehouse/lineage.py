@@ -45,7 +45,7 @@ def lineage_statements(project: str, tables: Iterable[tuple[str, str]], lineage:
     for dataset, name in tables:
         table = bigquery_name(project, dataset, name)
         where = f"convergence: {dataset}.{name}: "
-        is_log = name in WRITTEN_LOGS.values()  # what a run notes is of the day it notes it
+        is_log = name in WRITTEN_LOGS.values()  # what a run notes belongs to the day on which it notes it
         foreign = f" rows have another x_org_slug than '{lineage.org_slug}'. Nothing was written."
         dateless = (
             " rows have no x_pipeline_run_date. Set it to the row's data date:"

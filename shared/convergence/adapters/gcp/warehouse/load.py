@@ -33,7 +33,7 @@ class Loads:
         self._jobs, self._ledger, self._options = jobs, ledger, options
 
     async def load(self, load: Load, stages: Sequence[BigQueryStage]) -> LoadResult:
-        """Replace the slices by the staged rows; the stages are flushed and the table is there.
+        """Replace the slices by the staged rows; the stages are flushed and the table exists.
 
         The job's id decides who loads. A job that failed changed nothing, unless the ledger has it.
         """
@@ -71,7 +71,7 @@ class Loads:
         return await self._result(load, ended)
 
     async def _note_reads(self, load: Load, ended: Ended) -> None:
-        """Note which days were read, also when the load had happened before: its process may have died in between."""
+        """Note which days were read, even if the load had happened before: its process may have died in between."""
         from google.cloud import bigquery
 
         table = noted_reads(load)
@@ -167,7 +167,7 @@ def _union(stages: Sequence[BigQueryStage]) -> str:
 
 
 def _overwrite(load: Load, stages: Sequence[BigQueryStage], target: str) -> str:
-    """Nothing matches, so all rows of the slice go and all staged rows come; BigQuery reads the slice's partitions."""
+    """Nothing matches, so all rows of the slice go and all staged rows come; only the slice's partitions are read."""
     return (
         f"MERGE INTO {target} AS kept\n"
         f"USING (SELECT {_names(load)} FROM ({_select(load, stages)})) AS staged\nON FALSE\n"

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 STAGING: Final = "convergence_staging"  # the dataset of all staging tables
 PART, PLACE = "x_part", "x_place"
 FLUSH_BYTES: Final = 16 * 2**20
-_LIVE: Final = timedelta(hours=24)  # of a staging table; what a dead execution left goes by itself
+_LIVE: Final = timedelta(hours=24)  # of a staging table; what a dead execution left behind expires
 
 
 class BigQueryStage:
@@ -55,7 +55,7 @@ class BigQueryStage:
         self._columns = {column.name: column for column in table.columns if column.name not in LINEAGE_COLUMNS}
         self._structs = {name for name, column in self._columns.items() if type_name(column) == "STRUCT"}
         self._required = [name for name, column in self._columns.items() if column.mode == "REQUIRED"]
-        self._rows: dict[int, int] | None = None  # part → rows, of all parts; None: not looked yet
+        self._rows: dict[int, int] | None = None  # part → rows, of all parts; None: not read yet
         self._waiting: dict[int, list[bytes]] = {}
         self._waiting_bytes = 0
         self._stored: set[int] = set()  # parts in the staging table
@@ -197,7 +197,7 @@ class BigQueryStage:
         return SchemaMismatch(f"{self.table.name}: row {number}: the table has no column {name!r}.{advice}")
 
     async def _known(self) -> dict[int, int]:
-        """Return the rows of each part, looking once what an earlier process left."""
+        """Return the rows of each part, reading once what an earlier process left."""
         if self._rows is None:
             self._rows = {}
             if await self._tables.find(STAGING, self.staged_in) is not None:

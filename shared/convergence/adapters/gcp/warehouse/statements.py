@@ -1,4 +1,4 @@
-"""GoogleSQL as it is sent: checked against its scope before, its errors explained after.
+"""GoogleSQL as it is sent: checked against its scope before, its errors explained afterwards.
 
 The text goes to BigQuery as it was written, but for central tables (`googlesql.own_rows`); names without a dataset mean
 the job's default dataset. What it touches is read from its tree (`googlesql.access`), as the embedded warehouse does.
@@ -103,7 +103,7 @@ class Statements:
             raise translate(error, "a dry run") from error
 
     async def explained(self, error: StepFailed, touched: Touched) -> StepFailed:
-        """Return the error with the nearest names, where a name was the mistake; else BigQuery's words."""
+        """Return the error with the nearest names if a name was wrong; otherwise with BigQuery's message."""
         message = str(error)
         table = missing_table(message)
         if table is not None and table[0]:

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _ROUNDS: Final = 5  # of reading and adding columns, when others add some at the same time
-Kept = Callable[[str], timedelta | None]  # table → how long its partitions stay; None: for good
+Kept = Callable[[str], timedelta | None]  # table → how long its partitions stay; None: without limit
 
 
 class Tables:
-    """Makes datasets and tables; knows the columns of those that are there."""
+    """Creates datasets and tables; knows the columns of those that exist."""
 
     def __init__(self, client: Client, labels: Mapping[str, str], kept: Kept) -> None:
         self._client, self._labels, self._kept = client, dict(labels), kept
@@ -131,7 +131,7 @@ class Tables:
         )
 
     async def drop(self, dataset: str, name: str) -> None:
-        """Drop a table if it is there."""
+        """Drop a table if it exists."""
         path = f"{self._client.project}.{dataset}.{name}"
         await self._client.call(
             lambda client: client.delete_table(path, not_found_ok=True, **HTTP), doing=f"dropping {path}"
@@ -244,7 +244,7 @@ class Tables:
 
 
 def _warn_of_partitions(dataset: str, table: TableSchema, found: bigquery.Table | None) -> None:
-    """Say that a table of an earlier release is read as a whole by each write: its partitions cannot be changed."""
+    """Warn that each write reads the whole of a table of an earlier release: its partitions cannot be changed."""
     stored = found.time_partitioning.field if found is not None and found.time_partitioning is not None else None
     if found is not None and table.partition_by is not None and stored != table.partition_by:
         logger.warning(

@@ -112,7 +112,7 @@ def _negative(node: exp.Expr, values: Values) -> Constant:
 
 
 def _joined(node: exp.Expr, values: Values) -> Constant:
-    """CONCAT and `||`: NULL as soon as one part is."""
+    """CONCAT and `||`: NULL if any part is."""
     parts = [node.this, node.expression] if isinstance(node, exp.DPipe) else node.expressions
     texts = [_value(part, values) for part in parts]
     if any(text is None for text in texts):
@@ -199,7 +199,7 @@ def _not(node: exp.Expr, values: Values) -> Constant:
 
 
 def _and_or(node: exp.Expr, values: Values) -> Constant:
-    """One side decides by itself where it is FALSE (AND) or TRUE (OR)."""
+    """One side alone decides if it is FALSE (AND) or TRUE (OR)."""
     deciding = isinstance(node, exp.Or)
     left, right = _value(node.this, values), _value(node.expression, values)
     if deciding in (left, right):

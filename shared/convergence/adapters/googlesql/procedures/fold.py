@@ -273,7 +273,7 @@ class _Refused(Exception):
 
 
 def _join(known: Known, ways: Sequence[Known], reason: str) -> None:
-    """Keep what is the same on all ways."""
+    """Keep what is the same on all paths."""
     for name in known:
         found = [way.get(name) for way in ways]
         same = all(type(each) is type(found[0]) and each == found[0] for each in found)

@@ -1,4 +1,4 @@
-"""Where in a folded procedure a transaction is open: what the placing of our own statements depends on.
+"""Where in a folded procedure a transaction is open: the placement of our own statements depends on it.
 
 A transaction that an error leaves open stays open in the handler, as BigQuery documents it ("Multi-statement
 transactions", error handling).
@@ -14,7 +14,7 @@ from convergence.adapters.googlesql.scripts import nodes
 from convergence.adapters.googlesql.scripts.walk import bodies_of
 from convergence.errors import StepFailed
 
-States = frozenset[bool]  # whether a transaction is open, on all ways to a statement; empty where no way leads
+States = frozenset[bool]  # whether a transaction is open, on all paths to a statement; empty if it is unreachable
 CLOSED: Final[States] = frozenset({False})
 OPEN: Final[States] = frozenset({True})
 
@@ -28,7 +28,7 @@ class _Flow(NamedTuple):
 
 
 def has_transactions(folded: Folded) -> bool:
-    """Say whether a procedure, or one that it calls, begins, commits or rolls back transactions."""
+    """Return whether a procedure, or one that it calls, begins, commits or rolls back transactions."""
     return _any_transaction(folded.body) or any(has_transactions(each) for each in folded.calls.values())
 
 
@@ -40,7 +40,7 @@ def _any_transaction(body: Sequence[nodes.Node]) -> bool:
 
 
 def returns(body: Sequence[nodes.Node]) -> bool:
-    """Say whether a procedure has a RETURN anywhere."""
+    """Return whether a procedure has a RETURN anywhere."""
     return any(
         (isinstance(node, nodes.Jump) and node.label is None) or any(returns(inner) for inner in bodies_of(node))
         for node in body
@@ -108,7 +108,7 @@ class Transactions:
         return _Flow(CLOSED if states else states, states, states)
 
     def _loop(self, node: nodes.Loop | nodes.ForIn, states: States) -> _Flow:
-        """A round may begin and end in any state that one leaves."""
+        """An iteration may begin and end in any state that one can leave behind."""
         inside = states
         while True:
             flow = self._body(node.body, inside)

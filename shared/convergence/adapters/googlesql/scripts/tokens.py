@@ -28,7 +28,7 @@ _WHOLE: Final = re.compile(
 
 
 def _unclosed(text: str) -> int:
-    """Return where the quote or comment begins that has no end; the tokenizer does not say."""
+    """Return where the unclosed quote or comment begins; the tokenizer does not report it."""
     position = 0
     while found := _WHOLE.match(text, position):
         position = found.end()
@@ -102,7 +102,7 @@ class Tokens:
         return False
 
     def expect(self, *words: str) -> None:
-        """Read these keywords, or say what came instead."""
+        """Read these keywords, or report what came instead."""
         if not self.accept(*words):
             raise self.error(f"{' '.join(words)} is expected")
 

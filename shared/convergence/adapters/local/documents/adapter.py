@@ -51,7 +51,7 @@ _GET: Final = "SELECT version, body FROM documents WHERE collection = ? AND id =
 _INSERT: Final = "INSERT OR IGNORE INTO documents VALUES (?, ?, ?, ?)"
 _UPDATE: Final = "UPDATE documents SET version = ?, body = ? WHERE collection = ? AND id = ? AND version = ?"
 _DELETE: Final = "DELETE FROM documents WHERE collection = ? AND id = ?"
-_ALONE_MIN: Final = 3  # groups of one in a row, after which a commit no longer waits for others
+_ALONE_MIN: Final = 3  # consecutive groups of one, after which a commit no longer waits for others
 _LOOK_AROUND: Final = 16  # but for every sixteenth
 
 Joined = tuple[list[Encoded], asyncio.Future[list[int]] | None]
@@ -96,7 +96,7 @@ class SqliteDocuments:
 
     def _look(self) -> None:
         if self.connection.execute(_HAS_TABLE).fetchone() is None:
-            self.connection.close()  # its first writer has only just made the file: nothing is there yet
+            self.connection.close()  # its first writer has only just created the file: it is still empty
             self.connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             self.connection.execute(_TABLE)
         self._indexes.find(self.connection)
@@ -150,7 +150,7 @@ class SqliteDocuments:
         """
         if self._read_only:
             raise StorageLocked("this process opened the state read-only; another process writes to it")
-        prepared = [encoded(write) for write in writes]  # what is not JSON is refused alone, before it joins others
+        prepared = [encoded(write) for write in writes]  # what is not JSON is refused by itself, before it joins others
         if self._group:
             joined: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
             self._group.append((prepared, joined))
@@ -293,7 +293,7 @@ class SqliteDocuments:
 
 
 def _advice(path: Path, error: sqlite3.Error) -> str:
-    """Return what to do about a file that SQLite cannot open; it makes a file beside it even to read."""
+    """Return what to do about a file that SQLite cannot open; even to read, it creates a file next to it."""
     folder = path.parent
     cannot_open = error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
     if cannot_open and folder.is_dir() and not os.access(folder, os.W_OK):

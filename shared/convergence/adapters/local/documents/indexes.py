@@ -39,7 +39,7 @@ class FileIndexes:
         self._usable = tuple(declared)
 
     def build(self, db: sqlite3.Connection) -> None:
-        """Make the file's indexes those declared; drop all others, also older forms of the same name."""
+        """Make the file's indexes those declared; drop all others, including older forms with the same name."""
         expected = {index_name(index): index_statement(index) for index in self._usable}
         stored: dict[str, str] = dict(db.execute(_STORED).fetchall())
         if stored == expected:
@@ -58,7 +58,7 @@ class FileIndexes:
         db.execute("COMMIT")
 
     def find(self, db: sqlite3.Connection) -> None:
-        """Use what the file has: a reader comes beside a writer of another release, too."""
+        """Use what the file has: a reader may run next to a writer of another release."""
         stored: dict[str, str] = dict(db.execute(_STORED).fetchall())
         self._usable = tuple(index for index in self._usable if stored.get(index_name(index)) == index_statement(index))
 

@@ -24,7 +24,7 @@ class Query:
 
     @property
     def descending(self) -> bool:
-        """Whether the last of what it is ordered by comes first."""
+        """Whether the last field of the order is descending."""
         return bool(self.order) and self.order[-1].descending
 
     def select(self, limit: int, after: Sequence[Any] | None, index: str | None) -> tuple[str, list[Any]]:

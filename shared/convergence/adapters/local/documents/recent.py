@@ -1,4 +1,4 @@
-"""What was read or written last, so that a document just written is not read from the file again."""
+"""The documents read or written last, so that one just written is not read from the file again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Recent:
         self.get = self._kept.get
 
     def put(self, key: Key, stored: Stored) -> None:
-        """Keep a body; over the size the oldest go."""
+        """Keep a body; beyond the size the oldest are dropped."""
         self.drop(key)
         self._kept[key] = stored
         self._size += len(stored[1])

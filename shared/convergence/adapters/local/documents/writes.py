@@ -1,4 +1,4 @@
-"""What a write asks of the stored document, and what it makes of it."""
+"""What a write requires of the stored document, and the document that results."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def conflict(write: Write) -> Conflict:
 
 
 def patched(data: Data, patch: Patch) -> Data:
-    """Return `data` with the fields of `patch` set and unset; parents of a set field are made."""
+    """Return `data` with the fields of `patch` set and unset; parents of a set field are created."""
     for field, value in patch.set.items():
         _parent(data, field)[field[-1]] = value
     for field in patch.unset:

@@ -40,7 +40,7 @@ def names_of(tree: exp.Expr, catalog: Catalog) -> Names:
 
 
 def keep_aliases_out(tree: exp.Expr, catalog: Catalog) -> None:
-    """Let no alias be seen in its own SELECT list, in WHERE or in a join's condition.
+    """Hide aliases in their own SELECT list, in WHERE and in join conditions.
 
     Raises:
         StepFailed: a name there that only an alias could mean.
@@ -136,7 +136,7 @@ def _resolve_expressions(select: exp.Select, clause: exp.Expr, names: Names) -> 
 
 
 def _owner(column: exp.Expr, select: exp.Select, names: Names) -> exp.Expr:
-    """Return the query inside `select`, or itself, in whose sight the column is."""
+    """Return the query inside `select`, or `select` itself, in whose scope the column is."""
     for statement, _ in enclosing(column):
         if statement is select or names.seen_by(statement).has(column.name.lower()):
             return statement

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from convergence.adapters.googlesql.types import Catalog, SqlType
 
 _MOMENTS: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
-# GoogleSQL: "Coercion". A literal with a point is a NUMERIC where one is wanted.
+# GoogleSQL: "Coercion". A literal with a point is a NUMERIC where one is needed.
 _TAKES: Final[Mapping[str, frozenset[str]]] = {
     "NUMERIC": frozenset({"INT64"}),
     "BIGNUMERIC": frozenset({"INT64", "NUMERIC"}),

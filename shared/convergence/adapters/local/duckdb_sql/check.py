@@ -1,4 +1,4 @@
-"""What of a procedure can be known before it runs: every statement parses, every construct is one that runs here."""
+"""What can be checked before a procedure runs: every statement parses, and every construct can run here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from convergence.errors import ConfigError, StepFailed
 
 @refusing
 def check_statement(sql: str) -> None:
-    """Raise `StepFailed` for what cannot run whatever the tables are."""
+    """Raise `StepFailed` for what cannot run with any tables."""
     tree = parse_statement(sql)
     refuse_kind(tree)
     refuse_unknown(tree)

@@ -1,4 +1,4 @@
-"""Types of columns by looking at the tables and arrays in scope; what sqlglot's optimizer leaves open.
+"""Types of columns from the tables and arrays in scope, where sqlglot's optimizer leaves them open.
 
 That is: columns of DML, fields of structs and of array elements, members of JSON.
 """

@@ -28,7 +28,7 @@ class StatementContext:
     in_script: bool = False
 
     def of_any_run(self) -> StatementContext:
-        """Return what is the same for each run of the org: no statement means something else in another run."""
+        """Return the part that is the same for all runs of the org: a statement means the same in each of them."""
         lineage = self.scope.lineage
         if lineage is None:
             return self

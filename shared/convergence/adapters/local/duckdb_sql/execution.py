@@ -31,7 +31,7 @@ class Scope:
 
 
 class Execution:
-    """What one call has at hand and has done so far. `context` holds for every statement.
+    """What one call has available and has done so far. `context` holds for every statement.
 
     `last` is the latest query's answer, `written` the tables that statements wrote; `rows_affected` counts the rows
     inserted and updated. `scopes` are the procedures that run, the innermost last.
@@ -58,12 +58,12 @@ class Execution:
 
     @property
     def variables(self) -> Variables:
-        """The variables of what runs now."""
+        """The variables of the procedure or script that runs now."""
         return self.scopes[-1].variables
 
     @contextmanager
     def at(self, text: Text) -> Iterator[None]:
-        """Give every error inside the place of this statement."""
+        """Add the place of this statement to every error inside."""
         self._frames.append(Frame(self.scopes[-1].source, text))
         try:
             yield

@@ -42,7 +42,7 @@ def infer_types(tree: exp.Expr, catalog: Catalog, dataset: str) -> None:
             continue
         if _known(node) and not _known(nodes[origin]):
             nodes[origin].type = node.type
-        if isinstance(node, exp.Select):  # its stars are columns here
+        if isinstance(node, exp.Select):  # its stars are expanded into columns here
             nodes[origin].meta[COLUMNS] = [(each.output_name, each.type) for each in node.selects]
     for _ in range(2):  # the second time arrays have types, so their elements can be found
         fill_column_types(tree, catalog)
@@ -79,5 +79,5 @@ def _annotate(tree: exp.Expr, schema: MappingSchema) -> None:
         annotate_types(tree, schema=schema, dialect="bigquery", overwrite_types=False)
 
 
-# What the optimizer raises for a statement that is wrong: DuckDB's binder names what that is, better than it does.
+# What the optimizer raises for a wrong statement: DuckDB's binder gives the better message.
 _MISTAKES: Final = (SqlglotError, AssertionError, AttributeError, KeyError, TypeError, ValueError)

@@ -1,4 +1,4 @@
-"""Runs scripts: walks the tree of statements; `execution` carries each of them out."""
+"""Runs scripts: walks the tree of statements; `execution` executes each of them."""
 
 from __future__ import annotations
 

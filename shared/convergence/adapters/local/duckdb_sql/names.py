@@ -12,7 +12,7 @@ Columns = Mapping[tuple[str, str], tuple[str, ...]]  # (dataset, table) → colu
 
 @dataclass(slots=True)
 class Seen:
-    """What one statement's FROM brings into sight. `complete` says that no source may have further columns."""
+    """What one statement's FROM brings into scope. `complete` says that no source may have further columns."""
 
     sources: set[str] = field(default_factory=set)
     columns: set[str] = field(default_factory=set)
@@ -46,7 +46,7 @@ class Names:
         return [self.seen_by(statement) for statement, _ in enclosing(node)]
 
     def seen_by(self, statement: exp.Expr) -> Seen:
-        """Return what the sources of one statement bring into sight."""
+        """Return what the sources of one statement bring into scope."""
         known = self._known.get(id(statement))
         if known is None:
             known = self._known[id(statement)] = Seen()  # an endless WITH RECURSIVE ends here
@@ -63,7 +63,7 @@ class Names:
         return next((source.alias_or_name for source in found), "")
 
     def _columns_of(self, source: exp.Expr) -> tuple[set[str], bool]:
-        """Return the names of a source's columns, and whether they are all."""
+        """Return the names of a source's columns, and whether these are all."""
         alias = source.args.get("alias")
         if isinstance(source, exp.Unnest):
             return _unnested(source)
@@ -81,7 +81,7 @@ class Names:
         return set(columns or ()), columns is not None
 
     def outputs(self, query: exp.Expr) -> tuple[set[str], bool]:
-        """Return the column names that a query puts out, stars followed, and whether they are all."""
+        """Return the column names of a query's result, stars expanded, and whether these are all."""
         while isinstance(query, exp.SetOperation | exp.Subquery):
             query = query.this
         if not isinstance(query, exp.Select):

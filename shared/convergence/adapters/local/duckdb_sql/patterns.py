@@ -37,7 +37,7 @@ _DAYS: Final = frozenset(
     {"A", "a", "B", "b", "h", "C", "c", "D", "d", "-d", "e", "F", "G", "g", "j", "J", "m", "Q", "s", "U", "u", "V", "W"}
     | {"w", "x", "Y", "y", "E4Y"}
 )
-# What a value of the type does not have, and its format hence may not ask for.
+# What a value of the type does not have, so that its format may not use it.
 _LACKING: Final = {"DATE": _CLOCKS | _ZONES, "TIME": _DAYS | _ZONES, "DATETIME": _ZONES, "TIMESTAMP": frozenset[str]()}
 # What of a regular expression in RE2's syntax holds no groups: quoted text, escaped signs, classes (`[[:alpha:](]`).
 _GROUPLESS: Final = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*(?:\]|\Z)", re.DOTALL)

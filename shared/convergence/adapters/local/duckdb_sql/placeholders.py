@@ -36,7 +36,7 @@ SYSTEM: Final = {
 
 
 class Placeholders:
-    """Replaces names in one tree and remembers which placeholders that took."""
+    """Replaces names in one tree and collects the placeholders used."""
 
     def __init__(self, context: StatementContext) -> None:
         self._context = context

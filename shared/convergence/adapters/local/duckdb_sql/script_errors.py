@@ -47,7 +47,7 @@ class Leave(Exception):
 
 @dataclass(slots=True)
 class Iterate(Exception):
-    """ITERATE: on with the next round."""
+    """ITERATE: continue with the next iteration."""
 
     label: str
 

@@ -1,4 +1,4 @@
-"""One GoogleSQL statement in, one DuckDB statement out, with what it touches.
+"""Translates a GoogleSQL statement into a DuckDB statement, with what it touches.
 
 The steps, in order: parse, check the scope, replace parameters and variables by typed placeholders, infer types,
 apply the rules where GoogleSQL and DuckDB differ, write.
@@ -64,7 +64,7 @@ class Translation:
 
     @property
     def sql(self) -> str:
-        """The text of what is one statement: all but an ALTER."""
+        """The text, if there is one statement: for all but an ALTER."""
         [sql] = self.statements
         return sql
 

@@ -37,7 +37,7 @@ class Undo:
         self.broken = False  # a statement failed: DuckDB refuses all others until the rollback
 
     def wrote(self, translation: Translation, values: Mapping[str, Any]) -> None:
-        """Remember a statement that changed something; outside of a transaction it is committed by itself."""
+        """Record a statement that changed something; outside a transaction it is committed by itself."""
         self._writes.append((translation, dict(values)))
         permanent = any(dataset for dataset, _ in translation.touched.writes)
         if self._began is None and self._complete is not None and permanent:

@@ -56,7 +56,7 @@ class Variables:
 
     @contextmanager
     def block(self) -> Iterator[None]:
-        """Variables declared inside are gone after."""
+        """Variables declared inside are gone afterwards."""
         self.blocks.append({})
         try:
             yield

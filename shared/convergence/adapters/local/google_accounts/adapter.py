@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class RestAccounts:
-    """Keeps nothing: each token and each reader is made for the call that asks for it."""
+    """Keeps nothing: each token and each reader is created for the call that needs it."""
 
     def __init__(self, http: Callable[[], httpx.AsyncClient], clock: Clock, ids: Ids, *, here: bool = True) -> None:
         """`here`: a key or an address may lead to this machine, to a stand-in; not in production."""

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from convergence.ports.clock import Clock, Ids
     from convergence.ports.warehouse import Parameter
 
-TOTAL_S: Final = 60.0  # one call with all its repetitions
+TOTAL_S: Final = 60.0  # of one call with all its retries
 _WAIT_MS: Final = 20_000  # how long BigQuery itself waits for a query before it answers
 _TIMEOUT_S: Final = 60.0  # one request
 _BYTES_MAX: Final = 64 * 2**20  # of one answer
-_PAUSE_S: Final = 1.0  # between two looks at a query that goes on
+_PAUSE_S: Final = 1.0  # between two polls of a query that is still running
 # Reasons of a 403 that only mean "later" ("Error messages", BigQuery documentation).
 _LATER: Final = frozenset({"rateLimitExceeded", "quotaExceeded", "jobRateLimitExceeded", "backendError"})
 
@@ -174,7 +174,7 @@ class RestReader:
 
 
 class _Exists(StepFailed):
-    """A job of this id is there already."""
+    """A job with this id exists already."""
 
 
 def _limit(bytes_max: int | None) -> dict[str, str]:

@@ -62,7 +62,7 @@ class FileKeyring:
         return self._read()
 
     def _read(self) -> bytes:
-        """Return the key. What opens a secret never makes a key: the secret was sealed with another."""
+        """Return the key. Opening a secret never creates a key: the secret was sealed with another one."""
         if self._key is None:
             if not self._path.exists():
                 raise missing(self._path)
@@ -90,7 +90,7 @@ class FileKeyring:
 
 
 def missing(path: Path) -> ConfigError:
-    """Return the error of a key file that is not there although secrets were sealed with it."""
+    """Return the error of a key file that is missing although secrets were sealed with it."""
     return ConfigError(
         "the key file is missing, and stored credentials are sealed with it. Restore it from a backup. If it is lost, "
         f"make another with `(umask 077; head -c 32 /dev/urandom > {path})` and store every credential again; webhooks "

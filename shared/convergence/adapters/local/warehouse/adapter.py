@@ -100,11 +100,11 @@ class DuckDbWarehouse:
         return NdjsonStage(self.session.staging, dataset, table, name, self._convert, self._read_file)
 
     def drop_stages(self) -> None:
-        """Drop all staged rows: what executions that died left behind."""
+        """Drop all staged rows, which executions that died left behind."""
         shutil.rmtree(self.session.staging, ignore_errors=True)
 
     def stages_before(self, at: datetime) -> list[StagedRows]:
-        """Return the stages that nothing was written to since `at`."""
+        """Return the stages to which nothing was written since `at`."""
         return stages_before(self.session.staging, at)
 
     def drop_stage(self, stage: StagedRows) -> None:
@@ -126,13 +126,13 @@ class DuckDbWarehouse:
         return result
 
     async def _convert(self, table: TableSchema, parts: list[Path], chunk: Path) -> None:
-        """Copy staged parts into one typed file; on a reader's thread, writers go on."""
+        """Copy staged parts into one typed file; on a reader's thread, so writers continue."""
         source = rows_of_files(table, [str(part) for part in parts])
         copy = statement("chunk", source=source, file=quoted(str(chunk)))
         await self.session.read(lambda job: job.execute(copy))
 
     async def _read_file(self, table: TableSchema, file: RowFile, chunk: Path) -> StagedFile:
-        """Read a file into one typed chunk; on a reader's thread, writers go on."""
+        """Read a file into one typed chunk; on a reader's thread, so writers continue."""
         return await self.session.read(lambda job: stage_file(job, file, table, chunk))
 
     async def append(self, dataset: str, table: TableSchema, rows: Sequence[Row], *, ids: Sequence[str]) -> None:
@@ -168,9 +168,9 @@ class DuckDbWarehouse:
 
     @contextmanager
     def _exporting(self, path: Path) -> Iterator[Path]:
-        """Give a file that DuckDB may write; when it is written it is moved to `path`."""
+        """Provide a file that DuckDB may write; once written, it is moved to `path`."""
         self._exported += 1
-        folder = self.session.staging / f"export_{self._exported}"  # DuckDB itself may write there only
+        folder = self.session.staging / f"export_{self._exported}"  # the only place where DuckDB itself may write
         folder.mkdir(parents=True, exist_ok=True)
         try:
             yield folder / "rows"
@@ -208,7 +208,7 @@ class DuckDbWarehouse:
         return await self.session.write(lambda job: ledger.close(job, job_id, at))
 
     async def count_expired(self, expired: Sequence[ExpiredRows]) -> int:
-        """Return how many rows have expired; see the port. Makes no file."""
+        """Return how many rows have expired; see the port. Creates no file."""
         if not self.session.is_there:
             return 0
         return await self.session.read(lambda job: old.count(job, expired))
@@ -254,7 +254,7 @@ class DuckDbWarehouse:
         return await self.session.write(work, googlesql=True)
 
     async def _found(self, dataset: str) -> None:
-        """Create the dataset of a statement that may be its first."""
+        """Create the dataset for a statement that may be the first to use it."""
         if dataset not in self._datasets:
             await self.ensure_dataset(dataset)
             self._datasets.add(dataset)

@@ -1,4 +1,4 @@
-"""Rows of a log into a table: no slice, no lineage of its own, nothing replaced."""
+"""Appends rows of a log to a table: without a slice or lineage of its own, and without replacing rows."""
 
 from __future__ import annotations
 

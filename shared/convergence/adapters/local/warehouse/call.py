@@ -99,7 +99,7 @@ def rehearse_call(
 def _folded(
     job: Job, statements: Statements, routines: Routines, tree: Procedure, call: ProcedureCall
 ) -> tuple[Folded, Reach]:
-    """Know what a call touches before it runs, and check it: as on BigQuery, what is not known is refused."""
+    """Determine and check what a call touches before it runs: as on BigQuery, what is not known is refused."""
     from convergence.adapters.googlesql.procedures.fold import fold_procedure, known_arguments
     from convergence.adapters.googlesql.procedures.reach import read_folded
 
@@ -112,7 +112,7 @@ def _folded(
 
 @contextmanager
 def _denials() -> Iterator[None]:
-    """Keep a refusal a refusal: a script wraps every error into its own, with the place."""
+    """Keep a refusal a refusal: a script wraps every error in its own, with the place."""
     from convergence.adapters.local.duckdb_sql.script_errors import ScriptError
 
     try:
@@ -133,7 +133,7 @@ def recorded(job: Job, job_id: str, fingerprint: str, *, repeatable: bool = Fals
 
 
 def record(job: Job, job_id: str, outcome: Outcome, at: datetime, fingerprint: str) -> None:
-    """Keep what a job answered, in its own transaction."""
+    """Store what a job answered, in its own transaction."""
     found = to_record(outcome.columns, outcome.rows)
     found |= {"rows_affected": outcome.rows_affected, "tables": outcome.tables}
     ledger.note(job, job_id, found, at, fingerprint)

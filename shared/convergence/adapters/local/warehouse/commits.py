@@ -1,4 +1,4 @@
-"""The commits of one call: what each needs before it, and what a failure behind one of them means."""
+"""The commits of one call: what has to precede each, and what a failure after one of them means."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Commits:
 
     @contextmanager
     def reported(self) -> Iterator[None]:
-        """Say of a failure behind a commit that a part of the work stays; a repeatable call just failed."""
+        """Report for a failure after a commit that part of the work stays; a repeatable call has simply failed."""
         try:
             yield
         except ConvergenceError as error:

@@ -20,7 +20,7 @@ from convergence.ports.warehouse import Load
 
 
 def diagnose(load: Load, stages: Sequence[NdjsonStage]) -> SchemaMismatch | None:
-    """Return the error that names column, row (from 1) and what came; None when every row fits."""
+    """Return the error with column, row (from 1) and the value; None if every row fits."""
     columns = staged_columns(load.table)
     for number, row in _rows(stages):
         for column in columns:

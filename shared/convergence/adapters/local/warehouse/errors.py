@@ -66,7 +66,7 @@ def cannot_open(error: duckdb.Error, path: Path | None) -> ConvergenceError:
 
 
 def damaged(path: Path | None, reason: str) -> StorageUnusable:
-    """Return the error of a database file that is not whole, with the way out."""
+    """Return the error of a damaged database file, with the way to repair it."""
     return StorageUnusable(f"the warehouse {path} {reason}. {_WAY_OUT.format(path=path)}")
 
 

@@ -11,7 +11,7 @@ from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.domain.sql_names import checked
 from convergence.ports.warehouse import ExpiredRows
 
-ROWS_MAX: Final = 50_000  # of one transaction: other writers wait for it
+ROWS_MAX: Final = 50_000  # per transaction: other writers wait for it
 
 
 def count(job: Job, expired: Sequence[ExpiredRows]) -> int:
@@ -20,7 +20,7 @@ def count(job: Job, expired: Sequence[ExpiredRows]) -> int:
 
 
 def remove_some(job: Job, expired: Sequence[ExpiredRows]) -> int:
-    """Remove expired rows of the first table that has some; return how many, 0 when none is left."""
+    """Remove expired rows of the first table that has some; return how many, 0 if none are left."""
     for each, dataset in _places(job, expired):
         removed = _number(job, "delete_expired", each, dataset, most=ROWS_MAX)
         if removed:

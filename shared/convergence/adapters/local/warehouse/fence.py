@@ -91,7 +91,7 @@ def look_over(job: Job, fence: Fence, sql: str, values: Mapping[str, Any]) -> No
     names_logs = not all(_is_own_rows(fence, words, place) for place in named)
     makes_view = kind == "CREATE" and "VIEW" in {word.upper() for word in words}
     if named and (names_logs or makes_view) and kind == "CREATE" and SHARED_DATASET not in fence.datasets:
-        raise Denied(f"{SHARED_DATASET} is outside of what this statement may touch.")  # a view would carry it further
+        raise Denied(f"{SHARED_DATASET} is outside of what this statement may touch.")  # a view would pass it on
     if kind in _NO_QUERY or (kind == "DELETE" and words[0].upper() == "TRUNCATE"):
         return
     scans = scans_of(job, sql, values)

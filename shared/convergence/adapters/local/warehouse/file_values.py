@@ -37,7 +37,7 @@ _PLAIN_BEHIND: Final = "strpos($x, '.') = 0 OR length(rtrim($x, '0')) - strpos($
 # quotient of two numbers that floats hold is the nearest float, and no two such decimals have the same one: the float
 # is exactly this decimal, which is its shortest text too. This costs a tenth of looking at the text.
 _PARTS: Final = {"NUMERIC": ((9, 6), (6, 9)), "BIGNUMERIC": ((12, 3), (6, 9))}
-# The usual forms, which need no further look and cost a tenth.
+# The usual forms, which need no further check and cost a tenth.
 _NO_ZONE: Final = "length($x) = 19 AND CAST(TRY_CAST($x AS TIMESTAMP) AS VARCHAR) = replace($x, 'T', ' ')"
 _QUICK: Final = {
     **{name: f"regexp_full_match($x, '-?[0-9]{{1,20}}(\\.[0-9]{{1,{scale}}})?')" for name, scale in _SCALE.items()},
@@ -118,7 +118,7 @@ def as_json(source: str, kind: str, file: RowFile) -> str:
 
 
 def _direct(column: Column, source: str, kind: str) -> str | None:
-    """Return the SQL where the types leave no doubt; None where the text has to be looked at."""
+    """Return the SQL if the types leave no doubt; None if the text has to be examined."""
     name, target = type_name(column), duckdb_type(column_type(column))
     if kind == target and name not in {"STRING", "FLOAT64"}:
         return source

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Answer(Protocol):
-    """What a statement answers, until the job's next statement."""
+    """The result of a statement, valid until the job's next statement."""
 
     @property
     def description(self) -> list[tuple[Any, ...]] | None:
@@ -51,7 +51,7 @@ class Job:
         self._cursor: duckdb.DuckDBPyConnection | None = None
         self._cancelled = False
         self._begun_at: float | None = None
-        self._expired_s = 0.0  # the limit that it went beyond
+        self._expired_s = 0.0  # the limit that it exceeded
 
     def execute(self, sql: str, values: Mapping[str, Any] | None = None) -> Answer:
         """Run exactly one statement.
@@ -111,7 +111,7 @@ class Job:
 
     @contextlib.contextmanager
     def on(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
-        """Use `cursor` inside, close it after; whatever is uncommitted then is rolled back."""
+        """Use `cursor` inside and close it afterwards; whatever is still uncommitted is rolled back."""
         with self._lock:
             self._cursor, self._begun_at = cursor, time.monotonic()
         try:

@@ -42,18 +42,18 @@ def find(job: Job, job_id: str, fingerprint: str, *, repeatable: bool = False) -
 
 
 def note(job: Job, job_id: str, answer: Mapping[str, Any], at: datetime, fingerprint: str) -> None:
-    """Keep what a job answers, in the transaction of what it writes."""
+    """Store what a job answers, in the transaction of what it writes."""
     values = {"job_id": job_id, "result": orjson.dumps(answer).decode(), "finished_at": at, "fingerprint": fingerprint}
     job.execute(statement("job_done"), values)
 
 
 def note_commit(job: Job, job_id: str, procedure: str, commits: int, at: datetime, fingerprint: str) -> None:
-    """Keep that a procedure came to one of its COMMITs, in the transaction that ends there."""
+    """Record that a procedure reached one of its COMMITs, in the transaction that ends there."""
     note(job, job_id, {"procedure": procedure, _COMMITS: commits}, at, fingerprint)
 
 
 def close(job: Job, job_id: str, at: datetime) -> Effect | None:
-    """Return what a job did; revoke it when it did nothing yet."""
+    """Return what a job did; revoke it if it has not done anything yet."""
     with job.transaction():
         known = _read(job, job_id)
         if known is None:

@@ -1,4 +1,4 @@
-"""A statement's words as DuckDB's own lexer cuts them, without comments."""
+"""A statement's tokens according to DuckDB's own lexer, without comments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from itertools import pairwise
 
 
 def words_of(sql: str) -> list[str]:
-    """Return the words, signs and literals of a text, in order."""
+    """Return the words, punctuation and literals of a text, in order."""
     import duckdb
 
     data = sql.encode()

@@ -28,7 +28,7 @@ def set_lineage(job: Job, written: Iterable[tuple[str, str]], lineage: Lineage) 
         words = {"table": duckdb_name(dataset, table)}
         run = {"org": lineage.org_slug, "run": lineage.run_id}
         day = lineage.ingested_at.astimezone(UTC).date()
-        if table in WRITTEN_LOGS.values():  # what a run notes is of the day it notes it
+        if table in WRITTEN_LOGS.values():  # what a run notes belongs to the day on which it notes it
             job.execute(statement("lineage_today", **words), {"run": lineage.run_id, "day": day})
         found = job.execute(statement("lineage_check", **words), run).fetchone()
         foreign, dateless, missing = found or (0, 0, 0)

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-_WORD: Final = re.compile(r"\{([a-z]+)\}")  # all at once: a value that looks like a word stays what it is
+_WORD: Final = re.compile(r"\{([a-z]+)\}")  # all at once: a value that looks like a placeholder stays as it is
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Statements that DuckDB's parser has read: the same short text is parsed once, which is a fifth of a small query."""
+"""Statements that DuckDB has parsed: a short text is parsed only once, which saves a fifth of a small query."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Parses:
         self._known: dict[str, duckdb.Statement] = {}
 
     def get(self, sql: str) -> duckdb.Statement | None:
-        """Return the one statement of a text, None when it is not known."""
+        """Return the one statement of a text, None if it is not cached."""
         with self._lock:
             return self._known.get(sql)
 
     def add(self, sql: str, parsed: duckdb.Statement) -> None:
-        """Remember what a text was read as, unless it is long."""
+        """Remember the statement of a text, unless it is long."""
         if len(sql) > LENGTH_MAX:
             return
         with self._lock:

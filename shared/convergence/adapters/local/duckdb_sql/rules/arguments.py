@@ -14,7 +14,7 @@ _TEXT: Final = frozenset({"STRING", "BYTES"})
 _BOOL: Final = frozenset({"BOOL"})
 _NUMBER: Final = frozenset({"INT64", "NUMERIC", "BIGNUMERIC", "FLOAT64"})
 _SUM: Final = _NUMBER | {"DATE", "DATETIME", "TIMESTAMP", "TIME", "INTERVAL"}
-# What `this`, and of an operator the other side, may be.
+# The types allowed for `this` and, in an operator, for the other side.
 _TAKEN: Final[Mapping[type[exp.Expr], frozenset[str]]] = {
     **dict.fromkeys((exp.Upper, exp.Lower, exp.Length, exp.ByteLength, exp.StartsWith, exp.EndsWith), _TEXT),
     **dict.fromkeys((exp.Substring, exp.Trim, exp.Split, exp.Reverse, exp.Left, exp.Right, exp.Repeat, exp.Pad), _TEXT),
@@ -58,5 +58,5 @@ def _is_null(side: exp.Expr | None) -> bool:
 
 
 def name_of(node: exp.Expr) -> str:
-    """Return how a function or operator is called in messages."""
+    """Return the name of a function or operator in messages."""
     return str(node.sql_name()) if isinstance(node, exp.Func) else node.key.upper()

@@ -1,4 +1,4 @@
-"""Bits of INT64: shifts without the sign, and their number."""
+"""Bits of INT64: shifts that ignore the sign, and the count of set bits."""
 
 from __future__ import annotations
 

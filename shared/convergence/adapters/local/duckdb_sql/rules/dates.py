@@ -31,7 +31,7 @@ MICROS: Final = {
 }
 _DATES: Final = frozenset({"DAY", "WEEK", "MONTH", "QUARTER", "YEAR"})
 _CLOCK: Final = frozenset({"MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR"})
-# GoogleSQL: the parts of each type that INTERVALs move, and those that are cut to, counted and extracted.
+# GoogleSQL: the parts of each type that INTERVALs can add, and those for truncation, differences and extraction.
 MOVED: Final = {"DATE": _DATES, "DATETIME": _DATES | _CLOCK, "TIMESTAMP": _CLOCK | {"DAY"}, "TIME": _CLOCK}
 _ISO: Final = _DATES | {"ISOWEEK", "ISOYEAR"}
 _PARTS: Final = {"DATE": _ISO, "DATETIME": _ISO | _CLOCK, "TIMESTAMP": _ISO | _CLOCK, "TIME": _CLOCK}
@@ -120,7 +120,7 @@ def _truncated(node: exp.Expr) -> exp.Expr:
 
 
 def _truncated_in_zone(instant: exp.Expr, unit: exp.Expr | None, zone: exp.Expr) -> exp.Expr:
-    """A day begins where the zone's clocks show it first; within one, the offset of the instant itself counts."""
+    """A day begins when the zone's clocks first show it; within a day, the offset of the instant itself counts."""
     local = local_time(zone, instant)
     if unit_of(unit) in _CLOCK:
         return call("clock_truncated", text(unit_of(unit).lower()), instant.copy(), local, kind="TIMESTAMP")

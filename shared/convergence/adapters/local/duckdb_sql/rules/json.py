@@ -110,7 +110,7 @@ def _parse(node: exp.Expr) -> exp.Expr:
 
 
 def _first_keys(document: str) -> str:
-    """Of keys that an object has twice, the first stays."""
+    """If an object has a key twice, the first one is kept."""
     seen_twice = False
 
     def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -155,7 +155,7 @@ _CARE: Final = frozenset({"INT64", "NUMERIC", "BIGNUMERIC", "FLOAT64", "TIMESTAM
 
 
 def _needs_care(kind: exp.DataType) -> bool:
-    """Whether DuckDB writes a value of this type, or some part of it, otherwise than GoogleSQL."""
+    """Whether DuckDB writes a value of this type, or a part of it, differently from GoogleSQL."""
     parts = [part.args["kind"] if isinstance(part, exp.ColumnDef) else part for part in kind.expressions]
     return any(isinstance(part, exp.DataType) and (kind_named(part) in _CARE or _needs_care(part)) for part in parts)
 
@@ -198,7 +198,7 @@ def _object(node: exp.Expr) -> exp.Expr:
     if len(pairs) != len(node.expressions) or any(kind_of(key) == "ARRAY" for key, _ in pairs):
         raise StepFailed("JSON_OBJECT takes pairs of key and value here.")
     if all(isinstance(key, exp.Literal) for key, _ in pairs):
-        first = {key.name: (key, value) for key, value in reversed(pairs)}  # of a key that appears twice
+        first = {key.name: (key, value) for key, value in reversed(pairs)}  # for a key that appears twice
         pairs = [first[name] for name in sorted(first)]
     flat = [
         part

@@ -1,4 +1,4 @@
-"""Which types meet: GoogleSQL converts numbers, and text literals to dates; DuckDB makes text of everything else."""
+"""Which types combine: GoogleSQL converts numbers, and text literals to dates; DuckDB turns all else into text."""
 
 from __future__ import annotations
 

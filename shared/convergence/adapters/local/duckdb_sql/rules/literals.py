@@ -21,7 +21,7 @@ def is_float_literal(node: exp.Expr) -> bool:
 
 
 def _literal(node: exp.Expr) -> exp.Expr:
-    """A literal with a point is FLOAT64 where nothing beside it makes it a NUMERIC; in DuckDB it is a DECIMAL."""
+    """A literal with a point is FLOAT64 unless an operand beside it makes it a NUMERIC; in DuckDB it is a DECIMAL."""
     if not is_float_literal(node):
         return _int64(node)
     whole, parent = node, node.parent

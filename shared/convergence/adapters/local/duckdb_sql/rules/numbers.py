@@ -27,7 +27,7 @@ _MOMENTS: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
 
 
 def _is_whole(node: exp.Expr) -> bool:
-    """Whether the node is built of integer literals alone: DuckDB would take 32 bits for it."""
+    """Whether the node consists of integer literals only: DuckDB would use 32 bits for it."""
     if isinstance(node, exp.Paren | exp.Neg):
         return _is_whole(node.this)
     return isinstance(node, exp.Literal) and node.is_int
@@ -163,7 +163,7 @@ def _refuse_floats(node: exp.Expr, name: str) -> None:
 
 
 def _remainder(node: exp.Expr) -> exp.Expr:
-    """Dividing the least INT64 by -1 overflows in DuckDB, although nothing is left over; -1 leaves what 1 does."""
+    """MOD of the least INT64 by -1 overflows in DuckDB, although it is 0; the remainder of 1 is the same."""
     _refuse_floats(node, "MOD")
     divisor = node.expression
     if kind_of(node.this) == kind_of(divisor) == "INT64" and not isinstance(divisor, exp.Literal):

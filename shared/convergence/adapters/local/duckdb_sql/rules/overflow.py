@@ -24,7 +24,7 @@ def finite(node: exp.Expr) -> exp.Expr:
 
 
 def _leaves(node: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield what an arithmetic expression is made of and may be infinite by itself."""
+    """Yield the operands of an arithmetic expression that may be infinite themselves."""
     if isinstance(node, exp.Paren | exp.Neg):
         yield from _leaves(node.this)
     elif isinstance(node, exp.Add | exp.Sub | exp.Mul | exp.Div):

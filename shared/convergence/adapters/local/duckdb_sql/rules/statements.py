@@ -1,4 +1,4 @@
-"""Statements: what DuckDB writes otherwise, and what BigQuery refuses."""
+"""Statements: what DuckDB spells differently, and what BigQuery refuses."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def _repeated(node: exp.Expr) -> exp.Expr:
 
 
 def _replaced(node: exp.Expr) -> exp.Expr:
-    """REPLACE by what is not longer cannot grow."""
+    """REPLACE by a text that is not longer cannot make the result grow."""
     sought, new = node.expression, node.args.get("replacement")
     if new is None:
         raise StepFailed("REPLACE takes three arguments.")

@@ -99,7 +99,7 @@ def _real(piece: Conversion, value: exp.Expr) -> exp.Expr:
 
 
 def _signed(piece: Conversion, value: exp.Expr, digits: exp.Expr) -> exp.Expr:
-    """Put thousands, sign and zeros to the digits, in the width that the conversion has."""
+    """Add thousands separators, sign and zeros to the digits, in the width of the conversion."""
     if "'" in piece.flags:
         if "0" in piece.flags or piece.letter in "eEgG":
             raise StepFailed(f"FORMAT: %{piece.flags}{piece.letter} cannot be used here.")

@@ -1,4 +1,4 @@
-"""Windows: what they are cut by, and offsets, which are not negative. For DuckDB LAG by -1 is LEAD by 1."""
+"""Windows: their partitions, and offsets, which must not be negative. For DuckDB LAG by -1 is LEAD by 1."""
 
 from __future__ import annotations
 
