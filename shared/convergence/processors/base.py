@@ -1,4 +1,4 @@
-"""Extract → transform → load: what most processors do, with only their own part left to write."""
+"""Extract → transform → load: the common part of most processors, so that they only define what differs."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class TableProcessor(ABC):
     fixed_table: str = ""  # where a step without a destination loads its rows
     date_field: str | None = None
     key_columns: Sequence[str] = ()  # what distinguishes the rows of a day; with them each row gets a `row_id`
-    provider: str = ""  # whose rows these are, where a table has those of several providers
+    provider: str = ""  # the provider of the rows, if a table has those of several
 
     @abstractmethod
     def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
         """Yield batches of rows."""
 
     def transform(self, rows: Sequence[Row], step_config: Mapping[str, Any], context: Context) -> Sequence[Row]:  # noqa: ARG002 - offered to subclasses
-        """Return the batch as its table wants it; by default as it is."""
+        """Return the batch in the form of its table; by default unchanged."""
         return rows
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
@@ -65,7 +65,7 @@ class TableProcessor(ABC):
         }
 
     def outputs(self) -> Mapping[str, Any]:
-        """Return further named outputs of the step, asked for at its end; `warnings` are added to those of the load."""
+        """Return further named outputs of the step, requested at its end; `warnings` are added to those of the load."""
         return {}
 
 

@@ -1,4 +1,4 @@
-"""One cheap call with a stored credential, and its outcome kept with it: what `{provider}.validation` does."""
+"""One cheap call with a stored credential, whose outcome is recorded with it; used by `{provider}.validation`."""
 
 from __future__ import annotations
 

@@ -38,11 +38,11 @@ class ApiSettings(CredentialSettings):
 
 
 async def connect(context: Context, settings: ApiSettings, *, beta: str = "") -> RestClient:
-    """Return a client that carries the run's admin key, and asks for a `beta` of the API."""
+    """Return a client that sends the run's admin key, and requests a `beta` of the API."""
     headers = {
         "x-api-key": await context.secrets.open(settings.secret),
         "anthropic-version": VERSION,
-        "user-agent": "convergence-pipelines",  # the provider asks integrations for a name
+        "user-agent": "convergence-pipelines",  # the provider asks integrations to send a name
         **({"anthropic-beta": beta} if beta else {}),
     }
     return RestClient(context, settings.api_base_url, headers=headers, service="Anthropic", renew=RENEW)
@@ -51,7 +51,7 @@ async def connect(context: Context, settings: ApiSettings, *, beta: str = "") ->
 async def daily(
     client: RestClient, path: str, context: Context, *, group_by: Sequence[str], page_days: int
 ) -> AsyncIterator[list[tuple[date, Result]]]:
-    """Yield one page after the other as (day, result), for all days of the run.
+    """Yield one page after another as (day, result), for all days of the run.
 
     Raises `StepFailed` when a day is repeated, was not requested, or is past and missing.
     """

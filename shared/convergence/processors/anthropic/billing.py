@@ -43,7 +43,7 @@ def bill_row(day: date, result: Mapping[str, Any]) -> Row:
         raise StepFailed(f"{where}: amount {amount!r} {currency!r} is not a decimal string of cents")
     cents = billed_amount(amount, where)
     row = {name: result.get(name) for name in COLUMNS}
-    # The line as the reconciliation reads it: model and kind of charge.
+    # The line in the form that the reconciliation reads: model and kind of charge.
     line_item = f"{row['model'] or ''}, {row['token_type'] or row['cost_type'] or row['description'] or ''}"
     return {
         **row,

@@ -1,4 +1,4 @@
-"""What a row of Anthropic's usage is charged for."""
+"""The charges for a row of Anthropic's usage."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def cost_rows(usage: Row, book: PriceBook) -> Iterator[dict[str, Any]]:
 
 
 def _unknown(usage: Row) -> dict[str, int]:
-    """Return counts that are not known here, by the name of their field: they are disjoint from all others."""
+    """Return unknown counts by the name of their field: they are disjoint from all others."""
     counts = unknown_counts(usage, ("_tokens", "_requests"))
     return {name: count for name, count in counts.items() if name not in FREE}
 

@@ -78,7 +78,7 @@ class ClaudeCodeProcessor(TableProcessor):
                 yield [row for record in records for row in _rows(record, day, seen)]
 
     def outputs(self) -> Mapping[str, Any]:
-        """Return how often a call was repeated."""
+        """Return how often calls were retried."""
         assert self._client is not None, "outputs follow an extraction"
         return {"http_calls": self._client.calls, "http_retries": self._client.retries}
 

@@ -16,7 +16,7 @@ from convergence.processors.settings import settings
 
 
 class ReportProcessor(TableProcessor):
-    """Extracts one report for all dates of the run; a subclass defines which one, and what a result becomes."""
+    """Extracts one report for all dates of the run; a subclass defines which one, and how a result becomes a row."""
 
     config_model = ApiSettings
     date_field = "usage_date"
@@ -40,6 +40,6 @@ class ReportProcessor(TableProcessor):
             yield [{**self.row(day, result), **account} for day, result in page]
 
     def outputs(self) -> Mapping[str, Any]:
-        """Return how often a call was repeated."""
+        """Return how often calls were retried."""
         assert self._client is not None, "outputs follow an extraction"
         return {"http_calls": self._client.calls, "http_retries": self._client.retries}

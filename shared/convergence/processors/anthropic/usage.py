@@ -17,7 +17,7 @@ from convergence.processors.anthropic.report import ReportProcessor
 from convergence.processors.generic.api.rows import flatten
 
 GROUP_BY: Final = ("api_key_id", "workspace_id", "model", "service_tier", "context_window", "inference_geo", "speed")
-# Without it the report cannot be grouped by speed, and fast usage looks like any other (Admin API, messages report).
+# Without it the report cannot be grouped by speed, and fast usage cannot be distinguished (Admin API, messages report).
 FAST_MODE: Final = "fast-mode-2026-02-01"
 # Path in a result → column.
 COUNTS: Final = {

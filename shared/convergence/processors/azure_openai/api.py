@@ -1,4 +1,4 @@
-"""Azure Resource Manager as the steps of this provider call it: an Entra token, one resource of one subscription."""
+"""Azure Resource Manager for the steps of this provider: an Entra token, one resource of one subscription."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class AzureSettings(CredentialSettings):
 
 
 async def connect(context: Context, options: AzureSettings, service: str) -> RestClient:
-    """Return a client that carries a token of the run's app."""
+    """Return a client that sends a token of the run's app."""
     auth = Auth(type="oauth2", provider=options.secret, token_url=options.token_url, scope=SCOPE)
     headers, _ = await signed(auth, context, "loopback")
     sign_in = renewal(auth, context, "loopback")

@@ -26,7 +26,7 @@ from convergence.processors.settings import settings
 
 API_VERSION: Final = "2023-11-01"
 ACCOUNT_API_VERSION: Final = "2020-05-01"
-QUANTITY_DIGITS, PRICE_DIGITS = Decimal(1).scaleb(-6), Decimal(1).scaleb(-12)  # their product keeps every digit
+QUANTITY_DIGITS, PRICE_DIGITS = Decimal(1).scaleb(-6), Decimal(1).scaleb(-12)  # so that their product keeps every digit
 _UNIT: Final = re.compile(r"(\d+)([KM]?)(?:/\w+)?")  # 1, 1K, 1M, 1K/Month
 _SIZES: Final = {"": 1, "K": 1_000, "M": 1_000_000}
 

@@ -26,7 +26,7 @@ METRICS: Final = {  # metric → (what it counts, unit)
     "GeneratedTokens": ("output tokens", "Tokens"),
     "AzureOpenAIRequests": ("requests", "Requests"),
 }
-SERIES_MAX: Final = 1000  # requested; without it the API returns ten and does not mention the rest
+SERIES_MAX: Final = 1000  # requested explicitly: otherwise the API returns ten and does not mention the rest
 KEPT_DAYS: Final = 93
 
 

@@ -1,4 +1,4 @@
-"""What the authenticators of all clouds share: does the stored credential open the place of the bills?"""
+"""The common part of all clouds' authenticators: checks whether the stored credential opens the place of the bills."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from convergence.processors.files.settings import Source
 from convergence.processors.settings import Settings, settings
 
 FILES_MAX: Final = 10_000
-TRIED_MAX: Final = 64 * 2**20  # bytes of a file that is fetched because nothing can be listed
+TRIED_MAX: Final = 64 * 2**20  # bytes of a file that are fetched because nothing can be listed
 
 
 class AccessSettings(Settings):

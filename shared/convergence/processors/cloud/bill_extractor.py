@@ -1,4 +1,4 @@
-"""What the extractors of all clouds share: a bill in one of its forms → the cloud's raw table, a month at a time."""
+"""The common part of all clouds' extractors: a bill in one of its forms → the cloud's raw table, a month at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the columns of bills that are not in FOCUS form mean: raw table column → its names in the files."""
+"""The columns of bills that are not in FOCUS form: raw table column → its names in the files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bill that is asked for month by month: where time is up, the step goes on behind the last month that is loaded."""
+"""A bill that is requested month by month: when time is up, the step continues after the last month that was loaded."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from convergence.ports.processor import CONTINUE, SUCCESS, Context
 from convergence.processors.balance import balanced
 from convergence.processors.cloud.months import months, next_month
 
-SLICE_S: Final = 60.0  # of work; then the step goes on from its checkpoint, after the month that it has begun
+SLICE_S: Final = 60.0  # of work; after the month in progress the step then pauses, and continues from its checkpoint
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A month that is there: rows that came, rows that are there now, and what they cost by currency."""
+    """A loaded month: rows that came, rows that are stored now, and their cost by currency."""
 
     rows: int
     written: int

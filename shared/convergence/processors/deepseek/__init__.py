@@ -1,1 +1,1 @@
-"""DeepSeek: what was spent, from its prepaid balance."""
+"""DeepSeek: the amount spent, from its prepaid balance."""

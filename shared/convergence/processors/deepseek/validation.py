@@ -1,4 +1,4 @@
-"""`deepseek.validation`: one cheap call with the stored API key, and its outcome kept with it."""
+"""`deepseek.validation`: one cheap call with the stored API key; its outcome is recorded with the key."""
 
 from __future__ import annotations
 

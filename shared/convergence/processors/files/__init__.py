@@ -1,1 +1,1 @@
-"""Files of rows into tables: where they are, which belong together, what they become."""
+"""Files of rows into tables: where they are, which belong together, and how they are loaded."""

@@ -126,7 +126,7 @@ def _gunzip(data: IO[bytes]) -> Iterator[bytes]:
                 member = zlib.decompressobj(31)
             yield member.decompress(piece, PIECE)
             piece = member.unused_data if member.eof else member.unconsumed_tail
-    while not member.eof:  # what the last piece still holds
+    while not member.eof:  # the rest of the last piece
         rest = member.decompress(member.unconsumed_tail, PIECE)
         if not rest:
             raise StepFailed("the compressed data is cut")

@@ -27,7 +27,7 @@ class Delivery:
     """
 
     id: str
-    at: datetime | None  # None: known when the files are there
+    at: datetime | None  # None: known once the files are here
     names: tuple[str, ...]
     sizes: tuple[int, ...] = ()
     rows: tuple[int, ...] = ()

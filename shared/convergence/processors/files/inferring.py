@@ -66,7 +66,7 @@ class InferredParts:
         return StagedFile((), rows, tuple(sorted(days)), tuple(bad))
 
     async def keep_bad_rows(self) -> None:
-        """Make the rows visible that were set aside."""
+        """Make the rows that were set aside visible."""
         await self._landing.load_quarantine()
 
     async def load(self, dates: Sequence[date] | None, date_field: str | None, rows: int) -> LoadResult:
@@ -150,7 +150,7 @@ def _lines(file: RowFile) -> Iterator[dict[str, Any]]:
 
 
 def typed(rows: Sequence[Mapping[str, Any]], type_of: Callable[[str], str | None]) -> list[dict[str, Any]]:
-    """Return rows of texts with the values that they write; `type_of` says which type the column of a field has."""
+    """Return rows of texts as rows of values; `type_of` gives the type of a field's column."""
     found = [dict(row) for row in rows]
     for name in rows[0]:
         texts = [row[name] for row in rows if row[name] is not None]

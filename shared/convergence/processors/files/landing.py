@@ -1,4 +1,4 @@
-"""Which table a delivery lands in: one with a schema file, a raw one, or one whose columns come from the data."""
+"""The table that a delivery lands in: one with a schema file, a raw one, or one whose columns come from the data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from convergence.processors.generic.landing.settings import LandingTarget
 from convergence.processors.generic.target import Target
 
 Way = Literal["file", "raw", "infer"]
-# Settings that mean columns of a schema file, by the way to land that has none of them.
+# Settings that refer to columns of a schema file, by the way of landing that has none of them.
 _RAW: Final = ("constants", "optional_columns", "row_id", "unknown_columns")
 _INFER: Final = (*_RAW, "allowed", "date_formats", "extra_digits", "period")
 
@@ -32,7 +32,7 @@ def way_of(target: Target, *, has_file: bool) -> Way:
 
 
 def unfitting(options: FileSettings, target: Target, way: Way) -> Iterator[str]:
-    """Yield what is wrong with settings that this way to land cannot keep."""
+    """Yield what is wrong with settings that this way of landing cannot honour."""
     for name in {"raw": _RAW, "infer": _INFER, "file": ()}[way]:
         if getattr(options, name) != FileSettings.model_fields[name].get_default(call_default_factory=True):
             yield f"config.{name} needs a schema file of {target.table}: this table has none"
@@ -64,7 +64,7 @@ def table_for(target: Target, options: FileSettings, context: Context) -> TableS
 
 
 def _raw(target: Target, options: FileSettings) -> TableSchema:
-    """Return the raw table; with periods it says of each row which delivery it is of."""
+    """Return the raw table; with periods, each row names its delivery."""
     table = raw_schema(target)
     if not options.period:
         return table

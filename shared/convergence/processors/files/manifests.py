@@ -26,7 +26,7 @@ PARTS_MAX: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a manifest says: the run, when it was, its files with sizes and rows (-1: not said)."""
+    """The content of a manifest: the run, its time, its files with sizes and rows (-1: not given)."""
 
     id: str
     at: datetime

@@ -48,7 +48,7 @@ class Parts:
         )
 
     def changes(self) -> list[str]:
-        """Return what the run changed of the table's columns: nothing."""
+        """Return the run's changes to the table's columns: none."""
         return []
 
     async def keep_bad_rows(self) -> None:

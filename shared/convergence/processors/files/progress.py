@@ -1,4 +1,4 @@
-"""How far a step has come with its deliveries: what a checkpoint holds between two slices of its work."""
+"""The progress of a step with its deliveries, which a checkpoint holds between two slices of its work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is stored is not replaced by less, or by what is older."""
+"""Stored data is not replaced by less data, or by older data."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""FOCUS 1.3: rules, whether rows follow them, and how checked rows become visible."""
+"""FOCUS 1.3: its rules, the check of rows against them, and the publication of checked rows."""

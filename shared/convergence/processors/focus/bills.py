@@ -24,9 +24,9 @@ BILLS: Final = (
     "focus_billing_daily_raw",
     "gcp_billing_daily_raw",
 )
-_BESIDE: Final = timedelta(days=31)  # so far from its billing period a charge may lie
+_BESIDE: Final = timedelta(days=31)  # a charge may be this far from its billing period
 _PERIOD: Final = f"COALESCE({{0}}.{OF_PERIOD}, DATE_TRUNC(DATE({{0}}.BillingPeriodStart), MONTH)) AS period"
-# Azure has the whole path of an account, or what stands at its end.
+# Azure has the whole path of an account, or only its last part.
 _ACCOUNTS: Final = (
     "REGEXP_EXTRACT(LOWER({0}.BillingAccountId), r'[^/]+$') AS account,"
     " REGEXP_EXTRACT(LOWER({0}.SubAccountId), r'[^/]+$') AS member"

@@ -1,4 +1,4 @@
-"""Checks rows by all rules, and says of each what it found: passed, failed, waived or skipped, with examples."""
+"""Checks rows against all rules, and reports for each one: passed, failed, waived or skipped, with examples."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def check(options: GateSettings, rules: RuleSet, chosen: Slice, visible: s
 
 
 def _inapplicable(rule: Rule, options: GateSettings, types: Mapping[str, str]) -> str:
-    """Return why a rule is not asked; '' for one that is."""
+    """Return why a rule is not checked; '' for one that is."""
     if not set(rule.criteria).isdisjoint(options.not_supported):
         return "the source does not support it"
     if rule.check[0] == "present":
@@ -105,7 +105,7 @@ def _inapplicable(rule: Rule, options: GateSettings, types: Mapping[str, str]) -
 
 
 def _column(rule: Rule, types: Mapping[str, str]) -> str:
-    """Return what is wrong with the column as a whole; '' when nothing is."""
+    """Return what is wrong with the column as a whole; '' if nothing is."""
     word, name, *kind = rule.check
     if word == "present" and name not in types:
         return "the table has no such column"

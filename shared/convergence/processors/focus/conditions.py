@@ -31,7 +31,7 @@ def negated(condition: Condition) -> Condition:
 
 
 def joined(word: Literal["AND", "OR"], conditions: Iterable[Condition]) -> Condition:
-    """Return several conditions as one, without those that decide nothing."""
+    """Return several conditions as one, without those that have no effect."""
     decisive = word == "OR"  # one TRUE decides an OR, one FALSE an AND
     parts = tuple(dict.fromkeys(each for each in conditions if each is not (not decisive)))
     if any(each is decisive for each in parts):

@@ -17,8 +17,8 @@ from convergence.domain.sql_names import bigquery_name
 from convergence.domain.times import following_month
 from convergence.ports.warehouse import Parameter
 
-OF_PERIOD: Final = "x_CorrectedPeriodStart"  # of a correction: first day of the period that it is about
-# What tells one cost from another. Prices, quantities and texts about them may be restated.
+OF_PERIOD: Final = "x_CorrectedPeriodStart"  # of a correction: first day of the period that it corrects
+# What distinguishes one cost from another. Prices, quantities and texts about them may be restated.
 KEYS: Final = (
     *("InvoiceIssuerName", "BillingAccountId", "BillingCurrency", "ChargeCategory", "ChargePeriodStart"),
     *("ChargePeriodEnd", "ServiceProviderName", "ServiceName", "SkuId", "SkuPriceId", "SkuMeter", "ResourceId"),
@@ -93,7 +93,7 @@ def not_taken_back(names: str, rows: str, alias: str) -> str:
 
 
 def _of(alias: str) -> str:
-    """Return the first day of the period that a charge is about."""
+    """Return the first day of the period that a charge concerns."""
     return f"COALESCE({alias}.{OF_PERIOD}, DATE_TRUNC(DATE({alias}.BillingPeriodStart), MONTH))"
 
 
@@ -114,12 +114,12 @@ def _value(name: str, kind: str) -> str:
     }
     if name in known:
         return known[name]
-    if name == "x_SourceRowId":  # as the source says it now; what it said before is no longer stored
+    if name == "x_SourceRowId":  # as the source reports it now; what it reported before is no longer stored
         now = f"IF(side.x_sign = 1, side.{name}, NULL)"
         return f"STRING_AGG(DISTINCT {now}, ' ' ORDER BY {now})"
     if name in _EMPTY:
         return f"CAST(NULL AS {kind})"
-    value = f"side.{bigquery_name(name)}"  # as the source says it now; of a charge that is gone, as it stands
+    value = f"side.{bigquery_name(name)}"  # as the source reports it now; for a charge that is gone, as it is stored
     return f"COALESCE(MAX(IF(side.x_sign = 1, {value}, NULL)), MAX({value}))"
 
 

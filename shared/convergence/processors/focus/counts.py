@@ -21,7 +21,7 @@ from convergence.processors.focus.rules import OF_GROUPS, Rule
 from convergence.processors.focus.slices import Slice
 from convergence.processors.focus.sql import COSTLY, FEW, NOT_BLANK, Rows
 
-COLUMNS_MAX: Final = 3  # whose values are looked at together
+COLUMNS_MAX: Final = 3  # whose values are checked together
 LAST: Final = (1, 3)  # parts of the content of a row that are compared before all of it
 PERIOD_DAYS: Final = 62  # how far days of one billing period may lie apart
 
@@ -37,7 +37,7 @@ class Counting:
     context: Context
 
     async def counts(self, rules: Sequence[Rule]) -> tuple[int, dict[str, int]]:
-        """Return how many rows there are, and by the id of each rule that is broken how many rows break it."""
+        """Return the number of rows, and for each broken rule, by id, how many rows break it."""
         named = {f"r{number}": rule for number, rule in enumerate(rules) if not self.sql.always(rule)}
         plain, blank, by_value, groups = _sorted(named)
         valued = {f"v_{number}": self._valued(some.values()) for number, some in enumerate(by_value.values())}
@@ -65,7 +65,7 @@ class Counting:
         counted = {f"c{number}": each for number, each in enumerate(made)}
         found = await self.one(self.sql.each({**counted, **suspects}, self.table, self.chosen.mine))
         rows, having = int(found["n"]), {each: int(found[name]) for name, each in counted.items()}
-        # What no row has, or every row, is known of each one.
+        # A condition that no row or every row meets is known for each row.
         known = {each: number == rows for each, number in having.items() if number in (0, rows)}
         row = {name: int(found[name]) for name in suspects}
         left: dict[str, Condition] = {}
@@ -87,7 +87,7 @@ class Counting:
         return joined("OR", [self.sql.applying(["!=", name, None]) for name in names])
 
     def _about(self, rule: Rule) -> Condition:
-        """Return the condition that a row is one of those that a rule about several rows is about."""
+        """Return the condition that a rule about several rows applies to a row."""
         word, *parts = rule.check
         keyed = self.sql.applying(["!=", parts[0], None]) if word == "one_per" else True
         return joined("AND", [keyed, True if rule.when is None else self.sql.applying(rule.when)])
@@ -103,7 +103,7 @@ class Counting:
             if not await self._grouped(simpler):
                 return 0
         found = await self._grouped(rule)
-        if found and rule.check[0] == "linked":  # its charge may be of another day of the billing period
+        if found and rule.check[0] == "linked":  # its charge may be on another day of the billing period
             found = await self._grouped(rule, self._beside())
         return found
 
@@ -160,7 +160,7 @@ def _sorted(named: Mapping[str, Rule]) -> tuple[dict[str, Rule], dict[str, Rule]
             by_value.setdefault(columns, {})[name] = rule
         else:
             plain[name] = rule
-    for columns in list(by_value):  # rules about a part of the columns of others are asked with these
+    for columns in list(by_value):  # rules about a part of other rules' columns are checked with these
         wider = next((each for each in by_value if set(columns) < set(each)), None)
         if wider is not None:
             by_value[wider] |= by_value.pop(columns)

@@ -1,4 +1,4 @@
-"""Which node of the org's hierarchy each candidate belongs to: one place for the charges of all sources."""
+"""Assigns each candidate its node of the org's hierarchy, in one place for the charges of all sources."""
 
 from __future__ import annotations
 

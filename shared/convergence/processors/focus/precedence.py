@@ -92,12 +92,12 @@ class Publication:
 
     @property
     def entering(self) -> str:
-        """The condition on candidates that come as they are."""
+        """The condition on candidates that are published unchanged."""
         return f"{self.mine} AND NOT {is_closed('t')}" if self.corrects else self.mine
 
     @property
     def leaving(self) -> str:
-        """The condition on charges that go."""
+        """The condition on charges that are removed."""
         return f"{self.replaced} AND NOT {is_closed('kept')}" if self.corrects else self.replaced
 
 

@@ -129,7 +129,7 @@ def _unchecked(name: str, rule: Rule) -> str:
 
 
 def _conditions_above(rules: Mapping[str, Rule]) -> dict[str, list[Tree]]:
-    """Return the conditions that a rule has from those which it is a part of."""
+    """Return the conditions that a rule inherits from the rules of which it is a part."""
     found: dict[str, list[Tree]] = {}
     for name, rule in rules.items():
         criteria = rule["ValidationCriteria"]
@@ -206,7 +206,7 @@ def _tree(query: Mapping[str, Any]) -> Tree:
 
 
 def _joined(word: str, parts: list[Tree]) -> Tree:
-    """Return several parts as one: a choice of values of one column, or of pairs of two, is a list of them."""
+    """Return several parts as one: alternatives for one column, or for pairs of two columns, become a list."""
     if word == "or" and all(part[0] == "=" for part in parts) and len({part[1] for part in parts}) == 1:
         return ["in", parts[0][1], [part[2] for part in parts]]
     if word == "or" and all(part[0] == "and" and [each[0] for each in part[1:]] == ["=", "="] for part in parts):

@@ -25,7 +25,7 @@ NO_COMMITMENT: Final[Tree] = ["=", "CommitmentDiscountId", None]
 PURCHASE: Final[Tree] = ["=", "ChargeCategory", "Purchase"]
 SAME_COST: Final[Tree] = ["same", "EffectiveCost", "BilledCost"]
 PRICED_THING: Final = ("BillingAccountId", "SubAccountId", "ResourceId", "SkuPriceId")
-# What tells charges apart best comes last: a raw row, and what is charged of it.
+# What distinguishes charges best comes last: a raw row, and what is charged for it.
 IDENTITY: Final = (
     *("BillingAccountId", "SubAccountId", "ResourceId", "ChargeCategory", "ChargeDescription"),
     *("ChargePeriodStart", "ChargePeriodEnd", "BilledCost", "ListCost", "PricingQuantity", "x_UserId", "x_ApiKeyId"),
@@ -79,7 +79,7 @@ def load_rules(configs_dir: Path, issuers: Sequence[str]) -> RuleSet:
 
 
 def own_rules(issuers: Sequence[str]) -> list[Rule]:
-    """Return our own rules; those that a null ChargeClass switches off in the model are in its file, as `OWN-…`."""
+    """Return our own rules; those that a null ChargeClass disables in the model are in its file, as `OWN-…`."""
     return [
         Rule(
             id="OWN-EffectiveCost-001",

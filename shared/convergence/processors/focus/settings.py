@@ -17,7 +17,7 @@ Words = Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class Waiver(Settings):
-    """A rule that a source is known to break: `reason`, who answers for it, and the last day on which it holds."""
+    """A rule that a source is known to break: `reason`, the person responsible, and the last day of the waiver."""
 
     rule: Words
     reason: Words

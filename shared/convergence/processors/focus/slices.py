@@ -23,11 +23,11 @@ _OF_DAYS: Final = "{row}.x_org_slug = @org_slug AND {row}.x_pipeline_run_date BE
 _OF_RUN: Final = f"{_OF_DAYS} AND {{row}}.x_pipeline_id = @pipeline_id AND {{row}}.x_credential_id = @credential_id"
 _OF_BILL: Final = (
     "{row}.x_SourceTable = @bill_table"
-    # A correction is of the bill that it corrects.
+    # A correction belongs to the bill that it corrects.
     " AND COALESCE({row}.x_CorrectedPeriodStart, DATE({row}.BillingPeriodStart)) BETWEEN @first_month AND @last_month"
 )
 DAYS_MAX: Final = 100_000
-# Kind of charges → candidates; visible charges that they replace, beside org and days.
+# Kind of charges → candidates; visible charges that they replace, besides org and days.
 _CANDIDATES: Final[Mapping[Kind, str]] = {
     "usage": _OF_RUN,
     "seats": _OF_RUN,
@@ -71,7 +71,7 @@ class Slice:
         return f"{_OF_DAYS} AND {_REPLACED[self.kind]}".format(row=row)
 
     def parameters(self, sql: str, more: Mapping[str, Parameter] | None = None) -> dict[str, Parameter]:
-        """Return those parameters, of these and of `more`, that a statement names."""
+        """Return the parameters, of these and of `more`, that a statement uses."""
         used = set(re.findall(r"@(\w+)", sql))
         return {name: value for name, value in {**self.given, **(more or {})}.items() if name in used}
 
@@ -115,7 +115,7 @@ async def slice_of(
 
 
 async def _days_of_account(context: Context, candidates: str, given: Mapping[str, Parameter]) -> dict[str, Parameter]:
-    """Return the days that the run has converted beside its own, and the first and last of all of them."""
+    """Return the days that the run has converted besides its own, and the first and last of all of them."""
     run_id = Parameter("STRING", context.run_id)
     sql = (
         f"SELECT DISTINCT t.x_pipeline_run_date AS day FROM {bigquery_name(candidates)} AS t"

@@ -34,9 +34,9 @@ PATTERNS: Final = {
     "currency": r"\S",
 }
 NOT_BLANK: Final = frozenset({"string", "currency"})
-# Checks that cost more than a comparison: each value is looked at once, however many rows have it.
+# Checks that cost more than a comparison: each value is checked once, however many rows have it.
 COSTLY: Final = frozenset({"in", "pairs", "national_currency", "format", "product"})
-FEW: Final = 8  # values are compared as quickly as they are grouped
+FEW: Final = 8  # comparing values is as fast as grouping them
 BITS: Final = 62  # of an INT64
 # Price times quantity may miss the cost by so much, times the cost where that is more than 1 (focus-validator).
 TOLERANCE: Final = "1e-9"
@@ -50,7 +50,7 @@ class Rows:
         self.parameters: dict[str, Parameter] = {}
 
     def always(self, rule: Rule) -> bool:
-        """Return whether the column's type alone says that every row keeps the rule."""
+        """Return whether the column's type alone ensures that every row keeps the rule."""
         word, name, *_ = rule.check
         return word == "format" and self.types[name] != "STRING"
 

@@ -23,7 +23,7 @@ from convergence.processors.files.safeguards import check_replacement
 from convergence.processors.settings import CredentialSettings, Destination, settings, table_of
 
 _DIMENSIONS: Final[Mapping[Detail, str]] = {"usage_type": "USAGE_TYPE", "linked_account": "LINKED_ACCOUNT"}
-_ROUNDED: Final = Decimal("0.000001")  # at most, for each group: AWS rounds a sum and its parts on their own
+_ROUNDED: Final = Decimal("0.000001")  # at most, for each group: AWS rounds a sum and its parts separately
 
 
 class CostExplorerSettings(CredentialSettings):

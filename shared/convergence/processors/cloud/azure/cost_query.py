@@ -28,7 +28,7 @@ from convergence.processors.files.safeguards import check_replacement
 from convergence.processors.http.client import RestClient
 from convergence.processors.settings import CredentialSettings, Destination, settings, table_of
 
-_ROUNDED: Final = Decimal("0.000001")  # at most, for each group: a sum and its parts are rounded on their own
+_ROUNDED: Final = Decimal("0.000001")  # at most, for each group: a sum and its parts are rounded separately
 SCOPES_SQL: Final = (
     "SELECT DISTINCT source_file AS scope FROM cloud_azure_billing_raw_daily"
     " WHERE x_pipeline_id = @pipeline AND x_credential_id = @credential AND x_pipeline_run_date = @month"
@@ -121,7 +121,7 @@ class _Month:
         return Loaded(rows, loaded.rows_loaded, self._cost)
 
     async def _kinds(self, client: RestClient, scope: str) -> dict[str, Decimal]:
-        """Return what kinds of charges there are, and what each costs in all."""
+        """Return the kinds of charges with the total cost of each."""
         found: dict[str, Decimal] = {}
         asked = pages(client, scope, self._month, self._end, cost_type=self._options.cost_type, by=("ChargeType",))
         async for page in asked:

@@ -42,7 +42,7 @@ COMMITMENTS: Final = "contract_commitment_1_3"
 
 
 class Source(Protocol):
-    """Where rows come from. `page_rows` bounds the rows of one answer."""
+    """The source of the rows. `page_rows` bounds the rows of one answer."""
 
     page_rows: int
 
@@ -61,7 +61,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """What is exported of an org: one period, in one version and format."""
+    """What to export of an org: one period, in one version and format."""
 
     org: str
     month: date
@@ -96,7 +96,7 @@ class Bundle:
         return manifest
 
     async def _recorded(self, source: Source, issuers: Sequence[str]) -> list[Dataset]:
-        """Return the data sets beside the charges."""
+        """Return the data sets other than the charges."""
         contracts = contract_commitments(await self._commitments(source), self.version)
         if self.version == "1.3":
             return [contracts]
@@ -171,7 +171,7 @@ class Bundle:
         return f"BillingPeriodStart >= {first} AND BillingPeriodStart < {behind}"
 
     def _bounds(self) -> tuple[str, str]:
-        """Return the period's first moment and the first one behind it, in SQL."""
+        """Return the period's first moment and the first one after it, in SQL."""
         first, behind = (f"TIMESTAMP '{day} 00:00:00+00'" for day in (self.month, following_month(self.month)))
         return first, behind
 

@@ -19,7 +19,7 @@ _KINDS: Final[dict[str, Kind]] = {
 # Columns of 1.4 that no pipeline fills, because their facts are not in what providers send.
 NEW_IN_1_4: Final = ("CommitmentProgramEligibilityDetails", "InvoiceDetailId")
 REMOVED_IN_1_4: Final = frozenset({"ProviderName", "PublisherName"})
-# What FOCUS does not allow to be null, in either version.
+# Columns that FOCUS does not allow to be null, in either version.
 # fmt: off
 _NEEDED: Final = frozenset(
     {
@@ -57,5 +57,5 @@ def cost_and_usage(table: TableSchema, version: Version) -> tuple[Field, ...]:
 
 
 def is_custom(field: Field) -> bool:
-    """Return whether a column is one of ours, which FOCUS has behind its own."""
+    """Return whether a column is one of ours, which come after those of FOCUS."""
     return field.name.startswith("x_")

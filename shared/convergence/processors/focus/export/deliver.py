@@ -22,14 +22,14 @@ DATASETS: Final = (COST_AND_USAGE, BILLING_PERIOD, CONTRACT_COMMITMENT, INVOICE_
 
 
 class Delivery(Protocol):
-    """Where files go. Both methods do nothing by halves: a reader sees the file before or the file behind."""
+    """Where files go. Both methods are atomic: a reader sees either the old file or the new one."""
 
     async def put(self, name: str, content: Path) -> None:
         """Store a file, in the place of one of the same name; `name` has folders, with `/`."""
         ...
 
     async def remove(self, name: str) -> None:
-        """Remove a file; one that is not there is fine."""
+        """Remove a file; one that does not exist is not an error."""
         ...
 
 

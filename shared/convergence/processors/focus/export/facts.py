@@ -1,4 +1,4 @@
-"""The data sets of FOCUS 1.4 beside the charges, as far as their facts are recorded; what is not is said."""
+"""The data sets of FOCUS 1.4 besides the charges, as far as their facts are recorded; what is missing is listed."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ INVOICE_FIELDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A data set of a bundle; `missing`: which rows it cannot have, and why."""
+    """A data set of a bundle; `missing`: the rows that it cannot have, and why."""
 
     name: str
     fields: Sequence[Field]

@@ -19,7 +19,7 @@ from convergence.processors.focus.export import thrift
 from convergence.processors.focus.export.datasets import Field, Kind
 from convergence.processors.focus.export.thrift import BINARY, I32, I64, LIST, STRUCT, TRUE, Member, whole
 
-SCALE: Final = 14  # digits behind the point of DECIMAL, which FOCUS bounds
+SCALE: Final = 14  # digits after the point of DECIMAL, which FOCUS bounds
 GROUP_ROWS: Final = 10_000
 _MAGIC: Final = b"PAR1"
 _DIGITS: Final = 38
@@ -52,7 +52,7 @@ class ParquetFile:
                 self._write_group()
 
     def finish(self) -> None:
-        """Write the rows that are left, and the footer."""
+        """Write the remaining rows and the footer."""
         if self._waiting:
             self._write_group()
         root = thrift.struct(Member(4, BINARY, thrift.text("rows")), Member(5, I32, whole(len(self._fields))))

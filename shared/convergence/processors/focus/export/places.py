@@ -24,7 +24,7 @@ class Bucket:
 
 
 def bucket_of(url: str) -> Bucket:
-    """Return what an address says: s3://bucket/folder, gs://bucket/folder, azure://account/container/folder.
+    """Return the place of an address: s3://bucket/folder, gs://bucket/folder, azure://account/container/folder.
 
     Options of the place follow a question mark, as in `?region=eu-central-1`. Raises `InvalidInput` for anything else.
     """

@@ -1,4 +1,4 @@
-"""Rows of a data set as a file: exact numbers, times to the second, and what had to be left open or rounded."""
+"""Rows of a data set as a file: exact numbers, times to the second, and a record of what was left empty or rounded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Figures:
 
 
 class DataFile:
-    """A CSV or Parquet file that grows page by page; `figures` count what went in."""
+    """A CSV or Parquet file that grows page by page; `figures` counts what was written."""
 
     def __init__(self, path: Path, fields: Sequence[Field], form: Format) -> None:
         self.path, self._fields, self._form, self.figures = path, fields, form, Figures()
@@ -76,7 +76,7 @@ class DataFile:
                     sums[name] = EXACT.add(sums[name], _quantized(row[name]))
 
     def _text(self, column: Field, value: Any) -> str:
-        if value is None or value == "":  # FOCUS has null for what is empty
+        if value is None or value == "":  # FOCUS has null for an empty value
             if column.needed:
                 self.figures.unknown[column.name] += 1
             return ""

@@ -1,1 +1,1 @@
-"""What CloudWatch of AWS counts of Bedrock."""
+"""Bedrock's metrics in AWS CloudWatch."""

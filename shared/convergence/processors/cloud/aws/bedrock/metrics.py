@@ -20,7 +20,7 @@ METRICS: Final = {  # metric → (what it counts, unit)
     "CacheWriteInputTokenCount": ("cache write tokens", "Tokens"),
     "Invocations": ("requests", "Requests"),
 }
-LISTED_DAYS: Final = 14  # ListMetrics does not have a metric without data in the last two weeks
+LISTED_DAYS: Final = 14  # ListMetrics leaves out metrics without data in the last two weeks
 QUERIES_MAX: Final = 500  # of one GetMetricData
 PAGES_MAX: Final = 1_000
 DAY_S: Final = 86_400
@@ -122,6 +122,6 @@ def _day(at: datetime, first: date, last: date) -> date:
 
 
 def _count(value: float, metric: str, model: str) -> int:
-    if not 0 <= value < 2**53 or value != int(value):  # a float is exact up to there; NaN fails each comparison
+    if not 0 <= value < 2**53 or value != int(value):  # floats are exact up to this value; NaN fails every comparison
         raise StepFailed(f"CloudWatch: {metric} of {model} is {value!r}, which is not a count; nothing was loaded")
     return int(value)

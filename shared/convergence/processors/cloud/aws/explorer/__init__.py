@@ -1,1 +1,1 @@
-"""What Cost Explorer of AWS answers, page by page, and as rows of a bill."""
+"""The answers of AWS Cost Explorer, page by page, and as rows of a bill."""

@@ -10,8 +10,8 @@ from convergence.domain.money import EXACT
 from convergence.errors import StepFailed
 
 _NUMBER: Final = re.compile(r"-?\d{1,18}(\.\d{1,40})?([eE][+-]?\d{1,2})?")
-_DIGITS: Final = Decimal(1).scaleb(-18)  # AWS computes in floats; so many places are kept, as of the other bills
-NO_UNIT: Final = frozenset({"", "N/A"})  # what sums over several units have
+_DIGITS: Final = Decimal(1).scaleb(-18)  # AWS computes in floats; this many places are kept, as for the other bills
+NO_UNIT: Final = frozenset({"", "N/A"})  # the unit of sums over several units
 
 
 class Amount(NamedTuple):

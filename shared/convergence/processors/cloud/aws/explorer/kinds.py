@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 
 class Kind(NamedTuple):
-    """FOCUS's ChargeCategory, ChargeFrequency and PricingCategory; None where the kind does not say it."""
+    """FOCUS's ChargeCategory, ChargeFrequency and PricingCategory; None if the kind does not determine it."""
 
     category: str | None
     frequency: str | None = None
@@ -78,12 +78,12 @@ _SERVICES: Final = {
     ),
 }  # fmt: skip
 _CATEGORIES: Final = {name: category for category, names in _SERVICES.items() for name in names}
-# AWS Marketplace sells the models of others on Bedrock, each as a service: "Claude (Amazon Bedrock Edition)".
+# AWS Marketplace sells other companies' models on Bedrock, each as a service: "Claude (Amazon Bedrock Edition)".
 _BEDROCK_EDITION: Final = " (Amazon Bedrock Edition)"
 
 
 def kind_of(record_type: str) -> Kind:
-    """Return what a kind of charges is; one that is not known has no category."""
+    """Return the categories of a kind of charges; an unknown one has none."""
     return _KINDS.get(re.sub(r"[^a-z]", "", record_type.lower()), _UNKNOWN)
 
 

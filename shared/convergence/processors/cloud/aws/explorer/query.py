@@ -1,4 +1,4 @@
-"""Questions to Cost Explorer: `GetCostAndUsage` by day, page by page.
+"""Requests to Cost Explorer: `GetCostAndUsage` by day, page by page.
 
 Source: AWS Cost Management API reference, GetCostAndUsage (service model ce 2017-10-25). Every request is charged.
 """
@@ -17,7 +17,7 @@ from convergence.ports.aws_accounts import AwsApi
 from convergence.processors.cloud.aws.explorer.amounts import Amount, amount_of
 
 SERVICE: Final = "Cost Explorer"
-PAGES_MAX: Final = 2_000  # of one question; each is charged with about 0.01 dollars
+PAGES_MAX: Final = 2_000  # of one query; each is charged at about 0.01 dollars
 COST, EFFECTIVE, QUANTITY = "UnblendedCost", "AmortizedCost", "UsageQuantity"
 
 
@@ -78,7 +78,7 @@ class Whole:
 
 
 async def record_types(api: AwsApi, first: date, end: date) -> dict[str, Whole]:
-    """Return what kinds of charges there are, in AWS's words, what each costs in all, and whose charges they are."""
+    """Return the kinds of charges under AWS's names, with the total cost of each and the accounts that have them."""
     found: dict[str, Whole] = {}
     async for page in groups(api, first, end, by=("RECORD_TYPE", "LINKED_ACCOUNT"), metrics=(COST,)):
         for group in page:

@@ -1,4 +1,4 @@
-"""Groups of Cost Explorer as rows of `cloud_aws_billing_raw_daily`; what it does not say stays null."""
+"""Groups of Cost Explorer as rows of `cloud_aws_billing_raw_daily`; what it does not provide stays null."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What Cost Management's query API of Azure answers, page by page, and as rows of a bill."""
+"""The answers of Azure Cost Management's query API, page by page, and as rows of a bill."""

@@ -1,4 +1,4 @@
-"""Questions to Cost Management: costs by day and at most two dimensions, page by page.
+"""Requests to Cost Management: costs by day and at most two dimensions, page by page.
 
 Source: Cost Management REST API, Query - Usage, 2023-11-01. Further pages are the same body, sent to nextLink.
 """
@@ -53,7 +53,7 @@ async def pages(
 
 
 def following(answer: Answer, call: Call) -> Call | None:
-    """Return the call for the next page; None behind the last one."""
+    """Return the call for the next page; None after the last one."""
     link = (answer.data.get("properties") or {}).get("nextLink") if isinstance(answer.data, dict) else None
     if not link:
         return None

@@ -1,4 +1,4 @@
-"""Answers of Cost Management as rows of `cloud_azure_billing_raw_daily`; what it does not say stays null."""
+"""Answers of Cost Management as rows of `cloud_azure_billing_raw_daily`; what it does not provide stays null."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KEY: Final = (
 )
 _COLUMNS: Final[Mapping[Detail, str]] = {"subscription": "SubAccountId", "region": "RegionId"}
 _OTHERS: Final[Mapping[Detail, str]] = {"meter": "x_Meter", "resource_group": "x_ResourceGroupName"}
-_DIGITS: Final = Decimal(1).scaleb(-18)  # Azure computes in floats; so many places are kept, as of the exports
+_DIGITS: Final = Decimal(1).scaleb(-18)  # Azure computes in floats; this many places are kept, as for the exports
 
 
 def day_of(row: Mapping[str, Any], first: date, end: date) -> date:

@@ -1,4 +1,4 @@
-"""Whose costs are asked for: a subscription, a resource group, a management group, a billing account or a part of it.
+"""The scope of a cost query: a subscription, a resource group, a management group, a billing account or a part of it.
 
 Source: Cost Management REST API, Query - Usage (scopes).
 """
