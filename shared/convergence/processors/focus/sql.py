@@ -120,11 +120,11 @@ class Rows:
         return self._known(name, f"{column} = {self._value(value)}")
 
     def _known(self, name: str, comparison: str) -> str:
-        """Return a comparison that is FALSE without a value; where no row has one, that is known without looking."""
+        """Return a comparison that is FALSE without a value; if no row has one, no check is needed."""
         return f"({self.column(name)} IS NOT NULL AND {comparison})"
 
     def may_be_blank(self, name: str) -> str:
-        """Return the condition that a text has to be looked at: what begins with a letter or digit is not blank."""
+        """Return the condition that a text has to be checked: one that begins with a letter or digit is not blank."""
         return f"{self.column(name)} < '!'"
 
     def column(self, name: str) -> str:

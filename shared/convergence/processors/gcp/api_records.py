@@ -1,4 +1,4 @@
-"""Where the records of a Google list are, and what an answer says that it lacks."""
+"""Finds the records of a Google list, and what an answer reports as missing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from convergence.errors import StepFailed
 
-# A scope of an aggregated list that has nothing; Compute Engine API v1, Warning.code.
+# A scope of an aggregated list without records; Compute Engine API v1, Warning.code.
 _NOTHING: Final = "NO_RESULTS_ON_PAGE"
 _UNREACHED: Final = ("unreachables", "unreachable", "missingZones")
 
@@ -25,7 +25,7 @@ def records(page: Any, items: str, service: str) -> Iterator[tuple[str, Mapping[
 
 
 def incomplete(page: Any, items: str) -> list[str]:
-    """Return what the answer could not reach, in Google's words."""
+    """Return what the answer could not reach, as Google names it."""
     if not isinstance(page, Mapping):
         return []
     found = [str(each) for name in _UNREACHED for each in page.get(name) or ()]

@@ -31,8 +31,8 @@ from convergence.processors.generic.landing.landing import added_fields
 from convergence.processors.generic.target import Target
 from convergence.processors.settings import settings
 
-WAIT_S: Final = 60.0  # for the job, in one go; then the step makes room for others
-SLICE_S: Final = 30.0  # of copying; then the step goes on from its checkpoint
+WAIT_S: Final = 60.0  # for the job, at a time; then the step makes room for others
+SLICE_S: Final = 30.0  # of copying; then the step continues from its checkpoint
 DAYS_MAX: Final = 3_700  # days of usage that one run may rewrite: ten years
 
 
@@ -108,7 +108,7 @@ async def _copied(
     shaper: Shaper | None,
     context: Context,
 ) -> bool:
-    """Stage pages; False when the job goes on or the slice is over."""
+    """Stage pages; False if the job is still running or the slice is over."""
     started, part = context.now(), 0
     pages = reader.result(progress.job, first_row=progress.rows, page_rows=options.page_rows, wait_s=WAIT_S)
     async with aclosing(pages):

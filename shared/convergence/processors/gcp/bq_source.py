@@ -1,4 +1,4 @@
-"""What `gcp.bq_etl` is told to read: its settings, and the one statement that they come to."""
+"""What `gcp.bq_etl` reads: its settings, and the one statement that results from them."""
 
 from __future__ import annotations
 

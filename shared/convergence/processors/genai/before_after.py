@@ -1,4 +1,4 @@
-"""What days with existing charges cost at another price list: per day and model before and after. Pure."""
+"""The cost of days with existing charges at another price list: per day and model, before and after. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a provider charges is money of a currency that exists."""
+"""A provider's charges are amounts in a currency that exists."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from convergence.processors.genai.prices.lookup import Found
 from convergence.processors.genai.prices.price import KINDS, UNIT_SIZES, Price
 
 DIGITS: Final = Decimal(1).scaleb(-18)
-QUANTITY_DIGITS: Final = Decimal(1).scaleb(-9)  # with the nine of a price, their product keeps every digit
+QUANTITY_DIGITS: Final = Decimal(1).scaleb(-9)  # with the nine of a price, so that the product keeps every digit
 PRICE_DIGITS: Final = Decimal(1).scaleb(-9)
 
 CONSUMED_UNITS: Final = {

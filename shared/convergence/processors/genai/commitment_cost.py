@@ -30,12 +30,12 @@ SELECT usage_date, commitment_id, used_quantity FROM {USAGE}
 WHERE x_org_slug = @org AND usage_date BETWEEN @first AND @last AND x_pipeline_run_date BETWEEN @first AND @last
 QUALIFY ROW_NUMBER() OVER (PARTITION BY usage_date, commitment_id ORDER BY x_ingested_at DESC, x_run_id) = 1
 """  # noqa: S608 - a constant
-# What a purchase is for, by billing cycle.
+# The period that a purchase pays for, by billing cycle.
 _CYCLES: Final = {"hourly": "-Hours", "monthly": "-Months", "annual": "-Years", "upfront": "s"}
 
 
 class Seller(NamedTuple):
-    """What FOCUS charges call who sells, who hosts, and the service."""
+    """The names of seller, host and service in FOCUS charges."""
 
     provider: str
     host: str

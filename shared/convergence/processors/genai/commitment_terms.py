@@ -14,7 +14,7 @@ from convergence.processors.record_editor import RECORDS_MAX, RecordEditor
 
 
 class CommitmentEditor(RecordEditor[Commitment]):
-    """A commitment has an id of its own."""
+    """Each commitment has its own id."""
 
     fixed_table = "genai_commitment_terms"
     model = Commitment

@@ -88,7 +88,7 @@ def usage_rows(
     `counted`: input and output tokens by day, provider and resource. `read`: days whose metrics were asked for. Two
     commitments of one resource serve its tokens one after the other, the older one first.
     """
-    served: dict[tuple[str, str], Decimal] = {}  # share of a resource's tokens that commitments before this one serve
+    served: dict[tuple[str, str], Decimal] = {}  # share of a resource's tokens that earlier commitments serve
     charged = (each for each in known if each.is_charged and each.covers(day))
     for each in sorted(charged, key=lambda one: (one.starts_on, one.commitment_id)):
         row = {

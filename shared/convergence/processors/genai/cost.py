@@ -82,7 +82,7 @@ class CostProcessor(ABC):
         stage = context.warehouse.stage(table_of(step_config, self.fixed_table))
         prices_table = options.pricing_table or self.prices_table
         for table in (prices_table, self._source(options)):
-            await context.warehouse.ensure_table(table)  # not there yet means empty, which has its own message
+            await context.warehouse.ensure_table(table)  # a missing table counts as empty, which has its own message
         book = PriceBook(await seeded_prices(context, prices_table), seeded_by=self.seeded_by)
         dates = days(context.start_date, context.end_date)
         read, totals, unpriced = 0, defaultdict[str, Decimal](Decimal), Unpriced()

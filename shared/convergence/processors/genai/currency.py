@@ -1,4 +1,4 @@
-"""Currencies that a price may be in: the active codes of ISO 4217, list one, without metals and test codes."""
+"""The currencies of prices: the active codes of ISO 4217, list one, without metals and test codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a service's rows of the billing export become: quantities by SKU, or their cost."""
+"""Converts a service's rows of the billing export: quantities by SKU, or their cost."""
 
 from __future__ import annotations
 

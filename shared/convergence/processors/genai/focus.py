@@ -106,7 +106,7 @@ class FocusProcessor:
         arguments |= {name: Parameter("DATE", day) for name, day in dates.items()}
         answer = await context.warehouse.call(procedure, arguments, repeatable=True)
         rows = answer.rows_affected
-        if table != CANDIDATES:  # else the gate does what is left
+        if table != CANDIDATES:  # otherwise the gate does the rest
             chosen = await slice_of(context, CANDIDATES, table, kind=options.kind, provider=provider)
             await assign_hierarchy(context, chosen)
             rows = (await publish(context, CANDIDATES, table, chosen)).rows

@@ -1,4 +1,4 @@
-"""Units of providers in the words of FOCUS (specification 1.3, unit format)."""
+"""Units of providers as FOCUS names them (specification 1.3, unit format)."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ TABLE: Final = "genai_infrastructure_costs_daily"
 _KEY: Final = ("usage_date", "provider", "account_id", "sub_account_id", "region", "service", "gpu_model", "is_unused",
                "currency")  # fmt: skip
 _GROUPS: Final = ", ".join(_KEY)
-# Hours that are not known of a part are not known of the sum.
+# If the hours of a part are unknown, so are those of the sum.
 _SQL: Final = f"""
 SELECT {_GROUPS}, IF(COUNTIF(gpu_hours IS NULL) > 0, NULL, SUM(gpu_hours)) AS gpu_hours,
   SUM(billed_cost) AS billed_cost, SUM(effective_cost) AS effective_cost,
@@ -48,7 +48,7 @@ class InfrastructureCostProcessor:
         texts = {"org": context.org_slug, "pipeline_id": context.pipeline_id, "credential_id": context.credential_id}
         parameters = {name: Parameter("STRING", text) for name, text in texts.items()}
         parameters |= {"first": Parameter("DATE", first), "last": Parameter("DATE", last)}
-        most = ROWS_MAX * len(days(first, last))  # no more than there are rows of usage
+        most = ROWS_MAX * len(days(first, last))  # no more than the rows of usage
         found = (await context.warehouse.query(_SQL, parameters, rows_max=most)).rows
         rows = [
             {**row, "cost_per_gpu_hour": _ratio(row["effective_cost"], row["gpu_hours"]), "row_id": row_id(row, _KEY)}

@@ -100,7 +100,7 @@ GROUP BY provider, account_id, sub_account_id, region, service, resource_id, nam
 
 
 class Gpus(NamedTuple):
-    """What a name stands for: so many GPUs of one model."""
+    """What a name stands for: a number of GPUs of one model."""
 
     model: str
     number: int

@@ -1,4 +1,4 @@
-r"""The words of `model_match`: which reported model names a row of a price list is for.
+r"""The patterns of `model_match`: the reported model names that a row of a price list covers.
 
 `name`, `prefix*`, `*part*`, or `~pattern`. A pattern is a regular expression whose only repetition is by number:
 letters, digits, `\d`, `\.`, `[…]`, `{4}`, and `^` and `$` at its ends, at most 200 characters. It takes linear time on
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Final
 
 PATTERN_MAX: Final = 200
-# Ends of a name that say which snapshot of a model it is: dates, versions, aliases, the ids of fine-tuned ones.
+# Ends of a name that identify a snapshot of a model: dates, versions, aliases, the ids of fine-tuned ones.
 _SNAPSHOT: Final = re.compile(
     r"(?:[-@](?:\d{8}|\d{4}-\d{2}-\d{2}|\d{3,4}|latest|default|preview|stable)|-v\d{1,2}(?::\d{1,2})?|:\d{1,2}|\.ft-\w{1,64})$"
 )
@@ -62,7 +62,7 @@ def _model(name: str) -> str:
 
 
 def rank(word: str) -> tuple[int, int]:
-    """Return how exact a word is; the greatest wins."""
+    """Return how exact a pattern is; the greatest wins."""
     return ({"~": 3, "*": 1}.get(word[0], 2), len(word))
 
 

@@ -1,4 +1,4 @@
-"""`genai.payg_cost`: what that usage costs at list prices, whichever provider it is."""
+"""`genai.payg_cost`: the cost of an org's usage at list prices, for any LLM provider."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class CostDispatch(DispatchSettings):
 
 
 class PaygCostProcessor:
-    """Hands the step to the provider's own processor."""
+    """Passes the step on to the provider's own processor."""
 
     config_model = CostDispatch
 

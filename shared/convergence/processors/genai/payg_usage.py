@@ -1,4 +1,4 @@
-"""`genai.payg_usage`: what an org used of a pay-as-you-go LLM provider, whichever provider it is."""
+"""`genai.payg_usage`: an org's usage of any pay-as-you-go LLM provider."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class UsageDispatch(DispatchSettings):
 
 
 class PaygUsageProcessor:
-    """Hands the step to the provider's own processor."""
+    """Passes the step on to the provider's own processor."""
 
     config_model = UsageDispatch
 

@@ -1,4 +1,4 @@
-"""Which processor gives usage and cost of which LLM provider; the registry lists what a provider does not have."""
+"""Finds the processors for usage and cost of each LLM provider; the registry lists what a provider does not have."""
 
 from __future__ import annotations
 

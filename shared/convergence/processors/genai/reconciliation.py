@@ -39,7 +39,7 @@ FROM {table}
 WHERE usage_date BETWEEN @first AND @last AND x_pipeline_id = @pipeline_id AND x_credential_id = @credential_id
 GROUP BY usage_date, model, listed_model, charge_kind, processing, currency
 """
-# The bill that was read last, whichever pipeline did it.
+# The bill that was read last, by any pipeline.
 BILLED_SQL: Final = """
 SELECT usage_date, line_item, quantity_unit, currency, SUM(amount) AS amount, SUM(quantity) AS quantity,
   STRING_AGG(DISTINCT row_id, ' ') AS row_ids, MAX(x_pipeline_id) AS pipeline_id, MAX(account_id) AS account_id
@@ -86,7 +86,7 @@ class ReconciliationProcessor(ABC):
 
     @abstractmethod
     def line(self, item: str | None, unit: str | None) -> Line:
-        """Return what a line of the bill is about."""
+        """Return the model and kind of charge of a line of the bill."""
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Compare and load; the result sums up by reason.
@@ -129,7 +129,7 @@ class ReconciliationProcessor(ABC):
         computed = await self._rows(context, COMPUTED_SQL.format(table=self.computed_table))
         billed = await self._rows(context, BILLED_SQL.format(table=self.billed_table))
         found = pairs(computed, billed, self.line)
-        if computed:  # without usage there was no need of a price list yet
+        if computed:  # without usage there was no need for a price list yet
             spread(found, computed, PriceBook(await seeded_prices(context, self.prices_table)))
         return Compared(computed, billed, found)
 

@@ -105,7 +105,7 @@ class RepriceProcessor:
 
 
 def pricer_of(provider: str) -> CostProcessor:
-    """Return what prices a provider's usage. Raises `StepFailed` where its cost does not come from a price list."""
+    """Return the processor that prices a provider's usage. Raises `StepFailed` if its cost is not from a price list."""
     name = f"{provider}.cost"
     pricer = ps_types.load(name) if ps_types.is_installed(name) else None
     if not isinstance(pricer, CostProcessor):

@@ -1,4 +1,4 @@
-"""What a provider's bill has beyond the computed cost, or short of it, per day, model and kind of charge.
+"""The amount by which a provider's bill exceeds or falls short of the computed cost, per day, model and kind of charge.
 
 Only days of which the latest bill has at least one line: without a bill nothing is known to differ.
 """

@@ -53,7 +53,7 @@ def prices_in(data: bytes, name: str) -> list[Row]:
 
 
 def typed(row: Row, where: str) -> Row:
-    """Return a row of text with the types of the table. Raises `StepFailed` for what is none of them."""
+    """Return a row of texts as values of the table's types. Raises `StepFailed` for a text that does not fit."""
     if empty := sorted(column for column in FILLED if row[column] is None):
         raise StepFailed(f"{where}: {' and '.join(empty)} must not be empty")
     found = dict(row)

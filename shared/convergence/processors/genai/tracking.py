@@ -52,7 +52,7 @@ def _tracked(
     parts: dict[str, Decimal] = defaultdict(Decimal)
     for row in group:
         parts[row["reason"]] = EXACT.add(parts[row["reason"]], row["difference"].copy_abs())
-    # The largest part; where nothing differs, the row that is not a plain match.
+    # The largest part; if nothing differs, the row that is not a plain match.
     reason = max(sorted(parts), key=lambda part: (parts[part], part != "match"))
     largest = max((row for row in group if row["reason"] == reason), key=lambda row: abs(row["difference"]))
     state = MATCHED if all(row["reason"] == "match" for row in group) else WITHIN
@@ -83,7 +83,7 @@ def _sum(rows: Iterable[Row], column: str) -> Decimal | None:
 
 
 def warnings(rows: Sequence[Row], threshold: Threshold) -> list[str]:
-    """Describe what is over the threshold, the largest first, and what is late; nothing when all is well."""
+    """Describe what is over the threshold, the largest first, and what is late; nothing if all is well."""
     message = []
     for state, what in ((OVER, "differ from the bill"), (LATE, "wait for late data; run these days again")):
         found = sorted((row for row in rows if row["state"] == state), key=lambda row: -abs(row["difference"]))

@@ -14,7 +14,7 @@ from convergence.processors.focus.precedence import SUPERSEDED
 from convergence.processors.settings import Destination, Settings, settings, table_of
 
 PROCEDURE: Final = "sp_genai_consolidate_unified"
-# An org has the tables of those providers that it uses; the procedure reads all, so the others are made, empty.
+# An org has only the tables of providers that it uses; the procedure reads all, so the others are created empty.
 SOURCES: Final = (
     *("openai_cost_daily", "anthropic_cost_daily", "genai_billing_daily_raw", "genai_metrics_daily_raw"),
     *("genai_residual_daily_reconciled", "genai_cost_daily_unified"),

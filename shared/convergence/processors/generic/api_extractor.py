@@ -26,7 +26,7 @@ from convergence.processors.generic.landing.landing import QUARANTINE, Landing, 
 from convergence.processors.http.paging import Call, LoopGuard
 from convergence.processors.settings import settings
 
-SLICE_S: Final = 30.0  # of work; then the step goes on from its checkpoint
+SLICE_S: Final = 30.0  # of work; then the step continues from its checkpoint
 
 
 class ApiExtractor:
@@ -39,7 +39,7 @@ class ApiExtractor:
     lands_raw = True
 
     def unfitting(self, blocks: Mapping[str, Any], *, has_file: bool) -> Sequence[str]:
-        """Return what of the settings does not go together, as `ChecksBlocks` requires."""
+        """Return which settings do not go together, as `ChecksBlocks` requires."""
         landing = blocks["destination"].landing
         raw = landing is not None and landing.mode == "raw"
         return [raw_with_file(blocks["destination"].table)] if raw and has_file else []

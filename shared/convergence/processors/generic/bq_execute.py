@@ -17,9 +17,9 @@ from convergence.processors.generic.arguments import Argument, arguments
 from convergence.processors.generic.target import Target
 from convergence.processors.settings import Settings, settings
 
-ROWS_MAX: Final = 1_000_000  # of one statement's result: they pass through this process
+ROWS_MAX: Final = 1_000_000  # of one statement's result, because they pass through this process
 BATCH: Final = 10_000
-WAIT_S: Final = 60.0  # for a job, in one go; then the step yields its place and comes back
+WAIT_S: Final = 60.0  # for a job, at a time; then the step yields its slot and returns later
 
 # Lineage that a statement may bring → what it must be.
 _OWN: Final = {
@@ -31,7 +31,7 @@ _OWN: Final = {
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _DEFINES: Final = re.compile(r"\s*(CREATE|DROP|ALTER)\b", re.IGNORECASE)
 _UNKEPT: Final = "the rows of the query are kept nowhere: set destination.table to load them"
-_SYSTEM: Final = "org_"  # tables of the system, which is who makes them
+_SYSTEM: Final = "org_"  # tables of the system, which creates them itself
 Sql = str | dict[str, Any]  # resolved: {"sql": …, "parameters": {name: {"type": …, "value": …}}}
 
 

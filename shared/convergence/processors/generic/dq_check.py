@@ -82,7 +82,7 @@ class CheckProcessor:
 
 
 async def _table(name: str, context: Context) -> TableSchema:
-    """Return what is known of a table: by its file, or by the records that landed in it."""
+    """Return what is known about a table, from its file or from the records that landed in it."""
     schema = context.warehouse.schema(name)
     if schema is not None:
         await context.warehouse.ensure_table(name)

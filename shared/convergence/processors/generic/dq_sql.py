@@ -1,4 +1,4 @@
-"""What a check asks the warehouse. Names come out of schema files, values travel as query parameters."""
+"""The queries of checks. Names come from schema files, values are sent as query parameters."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Measured(NamedTuple):
 async def measure(check: Check, options: CheckFile, schema: TableSchema, context: Context) -> Measured:
     """Make one check. Raises `StepFailed` for a column that the table does not have."""
     found = await _measured(check, options, schema, context)
-    bounds_rows = check.type == "row_count" and not check.source_table  # it asks about an empty table
+    bounds_rows = check.type == "row_count" and not check.source_table  # the check is about an empty table
     if found.passed and found.rows_checked == 0 and not bounds_rows:
         where = {"run": "brought by this run, or for its days", "days": "of the run's days", "all": "in the table"}
         return found._replace(message=f"checked 0 rows: there is none {where[options.scope]}")
@@ -72,7 +72,7 @@ async def _measured(check: Check, options: CheckFile, schema: TableSchema, conte
 
 
 async def _without_values(check: Check, options: CheckFile, rows: int, context: Context) -> str:
-    """Say which columns are NULL in every row: a NULL is in every range and list, and breaks nothing."""
+    """Name the columns that are NULL in every row: a NULL is in every range and list, and breaks no rule."""
     if not rows or check.type == "not_null":
         return ""
     where, parameters = _slice(options, context)

@@ -35,7 +35,7 @@ from convergence.processors.generic.target import Target
 from convergence.processors.quarantine import TABLE as QUARANTINE
 from convergence.processors.settings import settings
 
-SLICE_S: Final = 60.0  # of work; then the step goes on from its checkpoint, after the file that it has begun
+SLICE_S: Final = 60.0  # of work; after the file in progress the step then continues from its checkpoint
 
 
 class FileExtractor:
@@ -48,7 +48,7 @@ class FileExtractor:
     lands_raw = True
 
     def unfitting(self, blocks: Mapping[str, Any], *, has_file: bool) -> Sequence[str]:
-        """Return what of the settings does not go together, as `ChecksBlocks` requires."""
+        """Return which settings do not go together, as `ChecksBlocks` requires."""
         options, target = blocks["config"], blocks["destination"]
         way = way_of(target, has_file=has_file)
         wrong = [raw_with_file(target.table)] if way == "raw" and has_file else []
@@ -164,7 +164,7 @@ async def _parts(
 
 
 def _day_column(options: FileSettings, target: Target, parts: Parts | InferredParts) -> str:
-    """Return the column whose days say how much a delivery covers: the destination's date, if the table has one."""
+    """Return the column whose days measure what a delivery covers: the destination's date, if the table has one."""
     if isinstance(parts, InferredParts):
         return target.date_field
     table = parts.table

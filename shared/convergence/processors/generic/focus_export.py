@@ -24,7 +24,7 @@ from convergence.processors.focus.export.places import Below, bucket_of
 from convergence.processors.focus.export.rows import Format
 from convergence.processors.settings import Settings, settings
 
-SLICE_S: Final = 60.0  # of work; then the step goes on from its checkpoint, with the next period
+SLICE_S: Final = 60.0  # of work; then the step continues from its checkpoint, with the next period
 
 
 class ExportSettings(Settings):

@@ -30,7 +30,7 @@ from convergence.processors.settings import Destination, settings, table_of
 
 RESULTS: Final = "org_meta_focus_results"
 CANDIDATES: Final = "cost_data_candidate_1_3"
-SUMMARY: Final = "*"  # the row of `RESULTS` that is about all rules
+SUMMARY: Final = "*"  # the row of `RESULTS` for all rules together
 ROWS_ASIDE_MAX: Final = 100_000
 SHOWN_MAX: Final = 10
 

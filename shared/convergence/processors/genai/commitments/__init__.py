@@ -1,1 +1,1 @@
-"""Commitments: provisioned throughput, and what else an org has committed itself to use or to spend."""
+"""Commitments: provisioned throughput, and anything else that an org has committed to use or spend."""

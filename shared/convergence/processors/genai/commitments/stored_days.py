@@ -1,4 +1,4 @@
-"""Days of an invoice that were charged before its commitment changed: their cost is refused beside the new one."""
+"""Days of an invoice that were charged before its commitment changed: old and new cost may not be mixed."""
 
 from __future__ import annotations
 

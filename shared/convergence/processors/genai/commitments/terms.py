@@ -55,7 +55,7 @@ class Commitment(Record):
     list_unit_price: _Price | None = None
     region: _Name | None = None
     billing_account_id: _Name | None = None
-    billed_by: Literal["contract", "bill"] | None = None  # contract, where nothing is said
+    billed_by: Literal["contract", "bill"] | None = None  # contract, by default
     contract_id: _Name | None = None
     contract_starts_on: date | None = None
     contract_ends_on: date | None = None
@@ -89,7 +89,7 @@ class Commitment(Record):
 
     @property
     def is_charged(self) -> bool:
-        """Whether its days become charges."""
+        """Whether the commitment's days become charges."""
         return self.provider in UNITS
 
     @property
@@ -108,7 +108,7 @@ class Commitment(Record):
         return self.units * HOURS
 
     def covers(self, day: date) -> bool:
-        """Whether the day is one of its term."""
+        """Whether the day is within the term."""
         return self.starts_on <= day <= self.ends_on
 
     def invoices(self, first: date, last: date) -> Iterator[Invoice]:
@@ -124,7 +124,7 @@ class Commitment(Record):
         yield from invoices([self._term()], first, last)
 
     def total(self) -> Decimal:
-        """Return what the whole term costs."""
+        """Return the cost of the whole term."""
         total = Decimal(0)
         for invoice in self.invoices(self.starts_on, self.ends_on):
             total = EXACT.add(total, invoice.amount)

@@ -61,7 +61,7 @@ def _audio(lines: Iterable[Line]) -> Iterator[Line]:
 
 
 def _us(lines: Iterable[Line]) -> Iterator[Line]:
-    """Every price of tokens once more for inference in the US, of the models that can be asked for it."""
+    """Each token price again for inference in the US, for the models that offer it."""
     for line in lines:
         if line["kind"] in TOKEN_KINDS and has_inference_geo(line["model"]):
             price = exact_text(EXACT.multiply(Decimal(line["price"]), US_FACTOR))

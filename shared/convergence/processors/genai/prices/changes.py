@@ -1,4 +1,4 @@
-"""What a newly published price list changes in the list that an org has. Pure.
+"""The changes that a newly published price list makes to an org's list. Pure.
 
 A published list has the prices of today, seldom since when they hold. So a price that differs without a date of its own
 holds from the day of the comparison, and the earlier one until then: past days keep their prices.

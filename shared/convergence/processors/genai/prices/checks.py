@@ -1,4 +1,4 @@
-"""Mistakes in a price list. A list that contradicts itself prices nothing: what is meant is unclear."""
+"""Mistakes in a price list. A list that contradicts itself is not used: what is meant is unclear."""
 
 from __future__ import annotations
 

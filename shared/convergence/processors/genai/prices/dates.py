@@ -1,4 +1,4 @@
-"""From which day a processing has its price: the day that the provider introduced it.
+"""The day from which a processing has its price: the day on which the provider introduced it.
 
 genai-prices dates some of them by the day that it learned of them. A discount or premium is a factor on the standard
 price; it held from the start, on the standard prices that were in force then.

@@ -17,7 +17,7 @@ UNIT_SIZES: Final = {
 STANDARD: Final = "standard"
 ANY_MODEL: Final = "*"
 
-# A read from the cache → what it costs where a provider gives no discount on it.
+# A read from the cache → the kind whose price it has if a provider gives no discount on it.
 PARENT: Final = {
     "cached_input": "input",
     "cached_input_audio": "input_audio",

@@ -1,4 +1,4 @@
-"""The client of `generic.api_extractor`: its address, its credential, how often it calls and what it may reach."""
+"""The client of `generic.api_extractor`: its address, credential, rate limit and permitted destinations."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _providers_rate(context: Context) -> float | None:
 
 
 def service_name(options: ApiSettings) -> str:
-    """Return what messages call the API: the provider, else the host."""
+    """Return the name of the API in messages: the provider, otherwise the host."""
     if options.auth is not None and options.auth.provider:
         return options.auth.provider
     return httpx.URL(options.address).host or "the API"

@@ -1,4 +1,4 @@
-"""Where an incremental extraction begins: behind the last row that was loaded.
+"""The start of an incremental extraction: after the last row that was loaded.
 
 The cursor is read from the loaded rows themselves. So it moves in the commit that makes them visible, and there is no
 second place that could differ.

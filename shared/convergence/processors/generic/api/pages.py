@@ -1,4 +1,4 @@
-"""From an answer to its records, and to the call for the next page."""
+"""Gets from an answer its records, and the call for the next page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EMPTY_MAX: Final = 100  # pages without records in a row
 
 
 class Pages:
-    """One listing: what its answers hold and in which order they follow.
+    """One listing: the content and the order of its answers.
 
     `short` is the number of a page with fewer rows than a full one: only an empty page may come after it.
     """
@@ -98,7 +98,7 @@ class Pages:
         if more is None and rows == 0 and after is not None and paging.type not in NUMBERED:
             after = self._over_empty(paging, after)
         if more is None and after == call:
-            return None  # the same page again: there is no next one
+            return None  # the same page again, so there is no next one
         if more and after is None:
             raise StepFailed(
                 f"{self._service}: {paging.more_path!r} is true, but the answer does not name the next page:"
@@ -107,7 +107,7 @@ class Pages:
         return after
 
     def _more(self, paging: Pagination, answer: Answer) -> bool | None:
-        """Return what stands at `more_path`; None where the file names none."""
+        """Return the value at `more_path`; None if the file does not set it."""
         if not paging.more_path:
             return None
         more = at_path(answer.data, paging.more_path)

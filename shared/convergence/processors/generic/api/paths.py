@@ -12,13 +12,13 @@ ABSENT: Final = object()
 
 
 def at_path(value: Any, path: str) -> Any:
-    """Return what stands at a path; None where a key is missing on the way."""
+    """Return the value at a path; None if a key is missing on the way."""
     found = look(value, path)
     return None if found is ABSENT else found
 
 
 def look(value: Any, path: str) -> Any:
-    """Return what stands at a path, or `ABSENT`. The empty path is the value itself."""
+    """Return the value at a path, or `ABSENT`. The empty path is the value itself."""
     if not path:
         return value
     if isinstance(value, dict):

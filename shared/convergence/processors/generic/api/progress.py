@@ -1,4 +1,4 @@
-"""How far an extraction has come: its counts, and the checkpoint from which it goes on."""
+"""The progress of an extraction: its counts, and the checkpoint from which it continues."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Progress:
     http_retries: int = 0
     unseen: list[str] | None = None  # mapped paths that no record had so far
     dropped: dict[str, int] = field(default_factory=dict)  # fields without a column, and in how many records
-    remainder: str = ""  # what the last page says of a next one that was not asked for
+    remainder: str = ""  # what the last page says about a next one that was not requested
     digests: list[str] = field(default_factory=list)  # of the first page and of the one before
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Signs in an answer that there is more behind it, for a listing that ends there: else a run would be green with
+"""Signs of further data in the last answer of a listing: without these checks a run would be green with
 less data than there is.
 """
 
@@ -29,7 +29,7 @@ _LINK: Final = re.compile(r'rel="?next"?', re.IGNORECASE)
 
 
 def remainder(answer: Answer, paging: Pagination | None, data_path: str) -> str:
-    """Say that the last page of a listing names a next one, as no rule of `paging` saw; empty where it does not."""
+    """Report that a listing's last page names a next one that no rule of `paging` saw; empty if it does not."""
     sign = _sign(answer, data_path)
     if not sign or (paging is not None and _known_to_end(paging, answer)):
         return ""

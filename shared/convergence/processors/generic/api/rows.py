@@ -1,4 +1,4 @@
-"""From records as an API sends them to rows as a table wants them."""
+"""Converts records as an API sends them to rows of a table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Shaped(NamedTuple):
 
 
 class Shaper:
-    """Flattens, renames, adds, sorts out. Rows without need of all that pass as they are."""
+    """Flattens, renames, adds, sorts out. Rows that do not need any of this pass unchanged."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Shaper:
         return name
 
     def shape(self, records: Sequence[Any]) -> Shaped:
-        """Return what becomes of a page's records.
+        """Return the rows of a page's records.
 
         Raises `StepFailed` for one that is not an object, and, unless bad rows go into quarantine, for an error object.
         """

@@ -18,7 +18,7 @@ from convergence.processors.settings import Settings
 
 PaginationKind = Literal["cursor", "offset", "page", "link", "next_page_token", "none"]
 
-# Usual names of parameters, where the file does not name them.
+# Usual names of parameters, used if the file does not name them.
 _PARAMS: Final = {"cursor": "cursor", "next_page_token": "pageToken", "offset": "offset", "page": "page"}
 _TOTALS: Final = {"offset": "rows", "page": "pages"}
 NUMBERED: Final = frozenset(_TOTALS)  # ways of paging that count, without a link to the next page
@@ -203,7 +203,7 @@ class Transform(Settings):
     field_mapping: dict[str, str] = Field(default_factory=dict)
     add_fields: dict[str, Any] = Field(default_factory=dict)
     unknown_fields: Literal["stop", "drop"] = "stop"
-    unseen_fields: Literal["warn", "stop"] = "warn"  # where no record of the run has a mapped field
+    unseen_fields: Literal["warn", "stop"] = "warn"  # if no record of the run has a mapped field
 
     @model_validator(mode="after")
     def _one_field_a_column(self) -> Transform:
