@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 
 TABLE: Final = "org_meta_quarantine_rows"
-# What changes whenever the same row is loaded again.
+# Values that change whenever the same row is loaded again.
 _OF_A_LOAD: Final = frozenset({"x_run_id", "x_ingested_at", "x_ingestion_date"})
 
 

@@ -31,7 +31,7 @@ class EditSettings(Settings):
     action: Literal["set", "remove", "import", "list"] = "list"
     term: Mapping[str, Any] = Field(default_factory=dict)
     csv: str = ""
-    replace: bool = False  # import: what the file does not have is removed
+    replace: bool = False  # import: records that are not in the file are removed
 
     @field_validator("action", mode="before")
     @classmethod
@@ -88,7 +88,7 @@ class RecordEditor(ABC, Generic[R]):
         return {self._key(record): record for record in records}
 
     def _edited(self, options: EditSettings, known: Mapping[Key, R]) -> tuple[dict[Key, R], Sequence[Key]]:
-        """Return the records that are stored, and the keys of those that go."""
+        """Return the records to store, and the keys of those to remove."""
         if options.action == "set":
             record = record_of(self.model, options.term, "term")
             return {self._key(record): record}, ()

@@ -1,4 +1,4 @@
-"""Records that an org keeps itself, such as its contracts: each one checked, a mistake named by place and field."""
+"""Records that an org maintains itself, such as its contracts: each one is checked, mistakes name place and field."""
 
 from __future__ import annotations
 

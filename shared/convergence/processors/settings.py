@@ -1,4 +1,4 @@
-"""A step's free part, typed: each processor publishes a model of its `config` (`config_model`)."""
+"""The typed form of a step's free part: each processor publishes a model of its `config` (`config_model`)."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class NoopSettings(Settings):
 
 
 class Noop:
-    """Does nothing; its `config` comes back as named outputs."""
+    """Does nothing; its `config` is returned as named outputs."""
 
     config_model = NoopSettings
 

@@ -33,7 +33,7 @@ class ProcedureSettings(Settings):
     `repeatable`: called a second time it leaves the same rows, so a replay with other parameters may call it again.
     """
 
-    # Further keys are accepted: users' files note provider and dates of the call there.
+    # Further keys are accepted: users' files have provider and dates of the call there.
     model_config = ConfigDict(extra="allow", frozen=True)
 
     procedure: str | Procedure
@@ -48,7 +48,7 @@ class ProcedureSettings(Settings):
 
 
 class ProcedureProcessor:
-    """One call, in one transaction, once however often the step is repeated."""
+    """One call, in one transaction, once no matter how often the step is repeated."""
 
     config_model = ProcedureSettings
     destination_model = Destination
@@ -62,7 +62,7 @@ class ProcedureProcessor:
         """
         options = settings(ProcedureSettings, step_config)
         tables = [table_of(step_config)] if step_config.get("destination") else []
-        if PUBLISHED in tables:  # procedures of earlier releases publish at once, and make the candidates themselves
+        if PUBLISHED in tables:  # procedures of earlier releases publish at once, and create the candidates themselves
             tables.append(CANDIDATES)
         for table in (*tables, *options.tables):
             await context.warehouse.ensure_table(table)

@@ -20,7 +20,7 @@ class SnapshotSettings(Settings):
 
 
 class TableSnapshots:
-    """One snapshot a table and day, `{table}_snapshot_{YYYYMMDD}`; a repetition finds those that are there."""
+    """One snapshot per table and day, `{table}_snapshot_{YYYYMMDD}`; a repetition finds those that exist."""
 
     config_model = SnapshotSettings
 

@@ -59,7 +59,7 @@ class Target(Destination):
 
     @property
     def mode(self) -> WriteMode:
-        """What happens to rows that are there."""
+        """What happens to existing rows."""
         return self.write_mode or (WriteMode.MERGE if self.key_fields else WriteMode.OVERWRITE)
 
     def slices(self, context: Context) -> list[date] | None:

@@ -35,7 +35,7 @@ class Auth(Settings):
     secret_key: str = ""
     header: str = "x-api-key"
     param: str = "key"
-    prefix: str = ""  # stands before the key in the header
+    prefix: str = ""  # precedes the key in the header
     token_url: str = ""
     scope: str = ""
     extra: dict[str, str] = Field(default_factory=dict)  # further fields of the token request
@@ -55,7 +55,7 @@ class Auth(Settings):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Where the credential is looked for, in this order."""
+        """Where to look for the credential, in this order."""
         return tuple(name for name in (self.provider, self.secret_key) if name)
 
 
@@ -101,7 +101,7 @@ async def signed(auth: Auth | None, context: Context, reach: Reach) -> tuple[dic
 
 
 def renewal(auth: Auth | None, context: Context, reach: Reach) -> SignIn | None:
-    """Return a function that gets headers with a new access token; None where the credential is the key itself."""
+    """Return a function that gets headers with a new access token; None if the credential is the key itself."""
     if auth is None or auth.type not in {"oauth2", "google"}:
         return None
 

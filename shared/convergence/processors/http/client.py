@@ -67,7 +67,7 @@ class RestClient:
         self._headers = httpx.Headers(context.http.headers)
         self._headers.update({"accept": "application/json", **headers})
         self._params = dict(params or {})
-        # What was asked last: pages differ in a parameter only.
+        # The last request: pages differ only in a parameter.
         self._checked: dict[str, tuple[httpx.URL, httpx.Headers]] = {}
         self._encoded: dict[tuple[str, str], str] = {}
         self._service = service
@@ -79,7 +79,7 @@ class RestClient:
         self._sign_in = sign_in
         self.calls = 0
         self.retries = 0
-        self.answered = httpx.Headers()  # of the latest good answer: providers name the account there
+        self.answered = httpx.Headers()  # of the latest successful answer: providers name the account there
 
     async def get(self, path: str, params: Params = (), *, exact: bool = False) -> Any:
         """Return the parsed answer, None for one without content; with `exact`, numbers with a point are Decimal.
@@ -127,7 +127,7 @@ class RestClient:
         `get` raises, `StepFailed` when the pages go round in circles or do not end.
         """
         guard = guard or LoopGuard()
-        guard.repeats(call)  # known already where a step goes on
+        guard.repeats(call)  # already known if a step continues
         coming = asyncio.ensure_future(self.ask(call, exact=exact))
         try:
             while True:
@@ -191,7 +191,7 @@ class RestClient:
         raise refusal
 
     def _place(self, path: str) -> tuple[httpx.URL, httpx.Headers]:
-        """Return where a call goes, once its host is known to be allowed, and with what headers."""
+        """Return a call's URL, once its host is known to be allowed, and its headers."""
         if path in self._checked:
             return self._checked[path]
         whole = path.startswith(("http://", "https://"))
@@ -216,7 +216,7 @@ class RestClient:
         return url.copy_with(query="&".join(self._encoded[pair] for pair in params).encode("ascii"))
 
     def _wait_s(self, problem: Transient, attempt: int) -> float | None:
-        """Seconds to wait; None when the engine is to wait."""
+        """Seconds to wait; None if the engine should wait."""
         retry_budget = self._retry_budget
         if isinstance(problem, Throttled) and not retry_budget.retry_on_429:
             return None

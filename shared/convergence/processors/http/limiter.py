@@ -29,7 +29,7 @@ class Limiter:
             await context.sleep((at - now).total_seconds())
 
     def pause(self, until: datetime) -> None:
-        """Give out no slot before `until`, as the server requested."""
+        """Hand out no slot before `until`, as the server requested."""
         if self._free_at is None or until > self._free_at:
             self._free_at = until
 

@@ -1,4 +1,4 @@
-"""How an API cuts its answer into pages, and where the next one is."""
+"""How an API splits its answer into pages, and where the next one is."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Answer(NamedTuple):
     empty: bool = False
 
 
-Following = Callable[[Answer, Call], Call | None]  # the call for the next page; None after the last one
+Following = Callable[[Answer, Call], Call | None]  # call for the next page; None after the last one
 
 
-PAGES_MAX: Final = 100_000  # of one listing, by default
+PAGES_MAX: Final = 100_000  # per listing, by default
 
 
 class LoopGuard:
@@ -81,7 +81,7 @@ class LoopGuard:
 
     @property
     def state(self) -> list[Any]:
-        """What `LoopGuard` takes to go on."""
+        """The state from which a `LoopGuard` continues."""
         return [self._kept, self._power, self._steps, self._further]
 
 

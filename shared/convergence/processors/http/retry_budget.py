@@ -1,4 +1,4 @@
-"""How often and how long a call to a busy API is tried again in place."""
+"""How often and how long a call to a busy API is retried in place."""
 
 from __future__ import annotations
 

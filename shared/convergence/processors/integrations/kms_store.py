@@ -22,7 +22,7 @@ class StoreSettings(Settings):
         return ((self.parameter,),)
 
     def stores(self) -> str:
-        """Return the provider whose credential is there afterwards."""
+        """Return the provider whose credential exists afterwards."""
         return self.provider
 
 
@@ -35,7 +35,7 @@ class StoreProcessor:
         """Return the credential id."""
         options = settings(StoreSettings, step_config)
         plaintext = (await context.secrets.open(options.parameter)).strip()
-        written_as_json = plaintext.startswith("{")  # a service account: its private key has blanks
+        written_as_json = plaintext.startswith("{")  # a service account: its private key contains blanks
         if not plaintext or (not written_as_json and any(character.isspace() for character in plaintext)):
             raise StepFailed(f"the parameter {options.parameter!r} is empty or contains blanks: that is not a key")
         credential_id = await context.credentials.store(options.provider, plaintext, name=options.name)

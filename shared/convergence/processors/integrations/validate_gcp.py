@@ -23,7 +23,7 @@ class GcpSettings(CredentialSettings):
 
 
 class ValidationProcessor:
-    """Asks what a query would cost."""
+    """Asks how much a query would read."""
 
     config_model = GcpSettings
     tries_credential = True

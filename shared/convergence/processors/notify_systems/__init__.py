@@ -1,1 +1,1 @@
-"""Notifications of how a run ended."""
+"""Notifications about the end of a run."""

@@ -90,7 +90,7 @@ class EmailProcessor:
 
 
 def _missing(config: Mapping[str, Any]) -> list[str]:
-    """Say which entries of the lists had no value: their templates name what the org's profile does not have."""
+    """Report which entries of the lists had no value: their templates name what the org's profile does not have."""
     return [
         f"config.{key}[{index}] has no value; the mail went to the others"
         for key in ("to_emails", "cc_emails")
@@ -101,7 +101,7 @@ def _missing(config: Mapping[str, Any]) -> list[str]:
 
 
 def _not_set(to: tuple[str, ...]) -> str:
-    """Say which settings of the installation a mail lacks; empty when it has all."""
+    """Return which settings of the installation a mail still needs; empty if it has all."""
     names = [] if os.environ.get("SMTP_HOST") else ["SMTP_HOST"]
     names += [] if to else ["DEFAULT_ADMIN_EMAIL"]
     return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} not set" if names else ""
@@ -129,7 +129,7 @@ def server_url(to: tuple[str, ...], cc: tuple[str, ...], from_name: str = "") ->
 
 
 async def _send(url: str, subject: str, message: str) -> None:
-    import apprise  # heavy: dozens of services
+    import apprise  # slow to import: dozens of services
 
     mail = apprise.Apprise()
     if not mail.add(url):

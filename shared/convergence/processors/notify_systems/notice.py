@@ -42,7 +42,7 @@ class Notice(Settings):
     error_code: str = ""
     only_steps: tuple[str, ...] | None = None
     only_codes: tuple[str, ...] | None = None
-    cooldown_seconds: int = Field(default=0, ge=0)  # kept by the engine, which says how long it lasts
+    cooldown_seconds: int = Field(default=0, ge=0)  # handled by the engine, which knows how long it lasts
     resting_until: str = ""
 
     @property

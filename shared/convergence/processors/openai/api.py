@@ -33,7 +33,7 @@ ACCOUNT: Final = "openai-organization"  # header of every answer ("Debugging req
 
 
 async def connect(context: Context, settings: ApiSettings) -> RestClient:
-    """Return a client that carries the run's admin key."""
+    """Return a client that sends the run's admin key."""
     key = await context.secrets.open(settings.secret)
     return RestClient(
         context, settings.api_base_url, headers={"authorization": f"Bearer {key}"}, service="OpenAI", renew=RENEW

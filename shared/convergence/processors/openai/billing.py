@@ -61,7 +61,7 @@ class BillingProcessor(TableProcessor):
 
 
 def _requests(first: date, last: date) -> Iterator[tuple[date, date, Sequence[str]]]:
-    """Yield (first day, last day, group_by): the days before the API knew keys, and those from then on."""
+    """Yield (first day, last day, group_by): the days before the API supported keys, and those from then on."""
     if first < KEYS_SINCE:
         yield first, min(last, KEYS_SINCE - timedelta(days=1)), GROUP_BY_BEFORE_KEYS
     if last >= KEYS_SINCE:

@@ -1,4 +1,4 @@
-"""What a row of usage is charged for: quantities by kind, priced to the last digit.
+"""The charges for a row of usage: quantities by kind, priced to the last digit.
 
 Input tokens of the provider are a total: uncached = input - cached - cache write; audio and image tokens are parts
 of it. A part that is not known here is neither priced as its total nor lost: it is a finding.

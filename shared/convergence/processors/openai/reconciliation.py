@@ -24,7 +24,7 @@ FACTORS: Final = {
 }
 
 
-# The bill's words for cache writes → kind of charge.
+# The bill's terms for cache writes → kind of charge.
 WRITES: Final = {"cache_writes": "cache_write", "cache_writes_-_12hr": "cache_write_12h"}
 
 

@@ -100,7 +100,7 @@ class SubscriptionsProcessor:
         }
 
     async def _kept(self, table: str, context: Context) -> list[Row]:
-        """The contracts as the latest run left them: they are the org's, whichever credential that run had."""
+        """The contracts as the latest run left them: they belong to the org, whichever credential that run had."""
         ours = f"FROM {table} WHERE provider = 'openai' AND x_pipeline_id = @pipeline_id"
         latest = f"SELECT x_run_id {ours} ORDER BY x_ingested_at DESC, x_run_id LIMIT 1"
         sql = f"SELECT * {ours} AND x_run_id = ({latest})"
@@ -144,7 +144,7 @@ class SubscriptionsProcessor:
 
 
 def _uncharged(options: SubscriptionSettings, first: date) -> list[str]:
-    """Warn about days that a change affects and the run does not charge."""
+    """Warn about days that a change affects but the run does not charge."""
     if options.seats is None or options.starts_on is None or options.starts_on >= first:
         return []
     last = (first if options.ends_on is None else min(first, options.ends_on + ONE_DAY)) - ONE_DAY

@@ -33,7 +33,7 @@ ENDPOINTS: Final[Mapping[str, tuple[str, ...]]] = {
     "file_search_calls": (*_WHO, "vector_store_id"),
     "web_search_calls": (*_WHO, "model", "context_level"),
 }
-# Endpoints in public beta: an organization that does not have them yet has no usage of them either.
+# Endpoints in public beta: an organization without access to them has no usage of them either.
 BETA: Final = frozenset({"decisions"})
 RENAMED: Final = {"size": "image_size", "source": "image_source"}
 # Fields of a result that have a column; what the API adds later is kept in `other_fields`.

@@ -1,4 +1,4 @@
-"""`openai.validation`: one cheap call with the stored credential, and its outcome kept with it."""
+"""`openai.validation`: one cheap call with the stored credential; its outcome is recorded with the credential."""
 
 from __future__ import annotations
 

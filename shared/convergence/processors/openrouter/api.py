@@ -82,7 +82,7 @@ async def activity(
 
 
 async def connect(context: Context, options: ActivitySettings) -> RestClient:
-    """Return a client that carries the run's management key."""
+    """Return a client that sends the run's management key."""
     headers = {"authorization": f"Bearer {(await context.secrets.open(options.secret)).strip()}"}
     return RestClient(context, options.api_base_url, headers=headers, service="OpenRouter", renew=RENEW)
 

@@ -1,4 +1,4 @@
-"""`openrouter.validation`: one cheap call with the stored management key, and its outcome kept with it."""
+"""`openrouter.validation`: one cheap call with the stored management key; its outcome is recorded with the key."""
 
 from __future__ import annotations
 

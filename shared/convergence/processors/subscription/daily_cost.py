@@ -122,7 +122,7 @@ def _facts(term: Term, day: date, kind: str) -> dict[str, Any]:
 
 
 def _converted(amount: Decimal, currency: str, day: date, target: str, rates: Rates | None) -> dict[str, Any]:
-    """Return the amount in the target currency, and where its rate is from; nothing without a target."""
+    """Return the amount in the target currency, and the source of its rate; nothing without a target."""
     if rates is None:
         return {}
     if currency == target:

@@ -16,7 +16,7 @@ from typing import Final
 from convergence.processors.subscription.terms import MONTHS, ONE_DAY, Term
 
 EXACT: Final = Context(prec=60, rounding=ROUND_HALF_UP)
-SHARE: Final = Decimal(1).scaleb(-9)  # what a day's share is rounded to
+SHARE: Final = Decimal(1).scaleb(-9)  # to which a day's share is rounded
 # Digits behind the point that money of a currency has; all others have two. Source: ISO 4217 (CLF and UYW are units of
 # account that prices are agreed in).
 _MINOR: Final = {
@@ -106,7 +106,7 @@ def _rest(term: Term, start: date, end: date, day: date) -> Decimal:
 
 
 def _at(anchor: date, months: int) -> date:
-    """Return the day so many months after the anchor; the month's last one where it has no such day."""
+    """Return the day that many months after the anchor; the month's last day if it has no such day."""
     year, month = divmod(anchor.year * 12 + anchor.month - 1 + months, 12)
     return date(year, month + 1, min(anchor.day, calendar.monthrange(year, month + 1)[1]))
 

@@ -24,7 +24,7 @@ from convergence.processors.subscription.periods import EXACT
 TABLE: Final = "currency_rates_daily_raw"
 BASE: Final = "EUR"
 BATCH: Final = 10_000
-AGE_DAYS_MAX: Final = 7  # the longest run of days without rates is shorter
+AGE_DAYS_MAX: Final = 7  # the longest gap in the rates is shorter
 _RATE: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SQL: Final = """

@@ -1,4 +1,4 @@
-"""Terms of subscriptions: what was bought, from which day on. A change (seats, plan, price) is a further term."""
+"""Terms of subscriptions: what was bought, and from which day. A change (seats, plan, price) is a new term."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class VertexSettings(CredentialSettings):
 
 
 async def connect(context: Context, options: VertexSettings) -> RestClient:
-    """Return a client of Cloud Monitoring that carries a token of the run's service account."""
+    """Return a client of Cloud Monitoring that sends a token of the run's service account."""
     token = await context.accounts.token(await context.secrets.open(options.secret), (SCOPE,))
     headers = {"authorization": f"Bearer {token}"}
     return RestClient(context, options.api_base_url, headers=headers, service="Cloud Monitoring", renew=RENEW)

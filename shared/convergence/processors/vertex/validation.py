@@ -1,4 +1,4 @@
-"""`vertex.validation`: one cheap call of Cloud Monitoring with the stored account, and its outcome kept with it."""
+"""`vertex.validation`: one cheap call to Cloud Monitoring with the stored account; its outcome is recorded with it."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class InferredTable:
         self._file: TableSchema | None = None
 
     async def open(self) -> None:
-        """Read what the table has; a schema file of its name is where it begins."""
+        """Read the table's columns; a schema file of its name gives the first ones."""
         self._file = self._context.warehouse.schema(self._name)
         if self._file is not None:
             await self._context.warehouse.ensure_table(self._file)
@@ -74,7 +74,7 @@ class InferredTable:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a column yet."""
+        """Whether the table has any columns yet."""
         return bool(self._columns)
 
     def has(self, column: str) -> bool:
@@ -91,7 +91,7 @@ class InferredTable:
         return None if column is None else type_name(self._columns[column])
 
     def changes(self) -> list[str]:
-        """Return what this run has added, in words: it is known from the table, whichever execution did it."""
+        """Describe what this run has added: the table shows it, whichever execution added it."""
         added = [column for column in self._columns.values() if origin_of(column).run_id == self._context.run_id]
         return [_in_words(column) for column in added]
 
@@ -111,12 +111,12 @@ class InferredTable:
 
     @property
     def _is_open(self) -> bool:
-        """Whether columns may be added: always by `evolve`, else by the run alone that makes the table."""
+        """Whether columns may be added: always with `evolve`, otherwise only by the run that creates the table."""
         origins = map(origin_of, self._columns.values())
         return self._options.contract == "evolve" or all(each.run_id == self._context.run_id for each in origins)
 
     def _try(self, rows: Sequence[Row]) -> tuple[list[Placed], dict[Key, list[Any]]]:
-        """Return the rows as far as they have a place, and the values without one."""
+        """Return the rows as far as there are columns for them, and the values without one."""
         homeless: dict[Key, list[Any]] = {}
         placed: list[Placed] = []
         is_open = self._is_open
@@ -145,7 +145,7 @@ class InferredTable:
         return placed, homeless
 
     def _home(self, field: str, value: Any) -> tuple[Key, str | None]:
-        """Return the column that holds a value of a field, and what a column would have to hold that does."""
+        """Return the column that holds a value of a field, and the type of a column that could."""
         own = self._homes.get((field, ""))
         if own is None:
             return (field, ""), None
@@ -205,7 +205,7 @@ class InferredTable:
 
 
 def _single_kind(value: Any) -> str:
-    """Return the type of the column for one value of another type than its field's column has."""
+    """Return the type of the column for a value whose type differs from that of its field's column."""
     kind = kind_of(value)
     return column_for("", [value]).type if kind in {NUMBER, OBJECT, LIST} else kind
 

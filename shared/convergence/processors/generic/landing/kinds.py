@@ -17,10 +17,10 @@ from convergence.ports.column_values import CLOCK, DAY, OFFSET, convert, type_na
 from convergence.ports.warehouse import Column
 
 NUMBER, OBJECT, LIST, JSON = "NUMBER", "OBJECT", "LIST", "JSON"
-DEPTH_MAX: Final = 10  # of records in records; BigQuery takes 15
+DEPTH_MAX: Final = 10  # of records in records; BigQuery allows 15
 FIELDS_MAX: Final = 100  # of a record; a larger one is JSON
 _INT64: Final = range(-(2**63), 2**63)
-# Type → digits before and behind the point that both warehouses store.
+# Type → digits before and after the point that both warehouses store.
 _DIGITS: Final = {"NUMERIC": (29, 9), "BIGNUMERIC": (20, 18)}
 _TEXTS: Final = frozenset({"STRING", "DATE", "DATETIME", "TIMESTAMP"})
 _DAY: Final = re.compile(DAY, re.ASCII)
@@ -64,7 +64,7 @@ def column_for(name: str, values: Iterable[Any], *, records: bool = False, depth
 
 
 def checker(column: Column) -> Callable[[Any], bool]:
-    """Return the test whether the column gives a value, which is not null, back as it is."""
+    """Return a test whether the column returns a value, which is not null, unchanged."""
     if column.mode == "REPEATED":
         single = checker(Column(column.name, column.type, fields=column.fields))
         return lambda value: (
@@ -118,7 +118,7 @@ def _number_type(values: Sequence[Any]) -> str:
 def _has_digits(value: Any, name: str) -> bool:
     number = Decimal(str(value))
     if not number.is_finite():
-        return True  # the load refuses it, in every column
+        return True  # the load refuses it in any column
     whole, behind = _DIGITS[name]
     digits = number.as_tuple().digits
     zeros = next((place for place, digit in enumerate(reversed(digits)) if digit), len(digits))
@@ -142,7 +142,7 @@ def _converts(column: Column, value: Any) -> bool:
 
 
 def _fields(values: Sequence[Mapping[str, Any]], depth: int) -> tuple[Column, ...]:
-    """Return the fields of a record for these objects; none where their names make no record."""
+    """Return the fields of a record for these objects; none if their names cannot form a record."""
     found: dict[str, list[Any]] = {}
     for value in values:
         for name, each in value.items():
@@ -152,4 +152,4 @@ def _fields(values: Sequence[Mapping[str, Any]], depth: int) -> tuple[Column, ..
     if len(names) != len(found) or len(found) > FIELDS_MAX or not all(map(_FIELD.fullmatch, found)):
         return ()
     fields = tuple(column_for(name, each, records=True, depth=depth + 1) for name, each in found.items())
-    return () if any(field.type == JSON for field in fields) else fields  # a load reads JSON in no record
+    return () if any(field.type == JSON for field in fields) else fields  # a load does not read JSON inside a record

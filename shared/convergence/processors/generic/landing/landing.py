@@ -1,4 +1,4 @@
-"""Records on their way into a step's table, whatever describes the table: what extractors have in common.
+"""Loads records into a step's table, whatever describes the table; shared by all extractors.
 
 landing = await open_landing(target, transform, context, dates=dates)
 shaped = await landing.shape(records)          # of `landing.sample` records at least, but for the last ones
@@ -26,7 +26,7 @@ from convergence.processors.generic.landing.settings import LandingTarget
 from convergence.processors.generic.landing.shapers import InferringShaper, RawShaper
 
 QUARANTINE: Final = "org_meta_quarantine_rows"
-SAMPLE_ROWS: Final = 1000  # that decide a new column's type, where there are so many
+SAMPLE_ROWS: Final = 1000  # that decide a new column's type, if there are so many
 _CHANGES_MAX: Final = 100  # that a result names
 _SQL: Final = re.compile(r"'.*'|[A-Za-z_][A-Za-z0-9_.]*\(.*\)", re.DOTALL)  # a quoted literal, a call
 
@@ -64,7 +64,7 @@ class Landing:
         return self._shaper.dropped
 
     async def shape(self, records: Sequence[Any]) -> Shaped:
-        """Return what becomes of records. Rows that were shaped before still fit the stage."""
+        """Return the rows of records. Rows that were shaped before still fit the stage."""
         if isinstance(self._shaper, Shaper):
             return self._shaper.shape(records)
         shaped = await self._shaper.shape(records)
@@ -100,7 +100,7 @@ class Landing:
                 continue
             if staged:
                 raise StepFailed(f"destination: no record has a field for the column {name!r} of {target.table}")
-            await self._context.warehouse.ensure_table(self._schema)  # for those who read it; it has no rows yet
+            await self._context.warehouse.ensure_table(self._schema)  # for its readers, although it has no rows yet
             return LoadResult(0, 0)
         return await self._context.warehouse.load(
             self.stages[0],
@@ -180,7 +180,7 @@ async def open_landing(
 
 
 def raw_with_file(table: str) -> str:
-    """Return the reason that what has a schema file does not land raw."""
+    """Return why records for a table with a schema file do not land raw."""
     return (
         f"destination.schema: {table} has a schema file, so its records do not land raw: remove `schema`, or the file"
     )

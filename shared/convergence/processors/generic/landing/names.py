@@ -1,4 +1,4 @@
-"""Names of columns for fields, and the description that says which field a column holds.
+"""Names of columns for fields, and the description that records which field a column holds.
 
 A field keeps its name where that can be one of a column. Two fields that would share a column (`cost-usd` and
 `cost_usd`, `User` and `user`) get one each: the second with a few digits of its name's digest. Which of them came
@@ -23,7 +23,7 @@ _COLUMN_NAME_MAX: Final = 200
 _DESCRIPTION: Final = re.compile(
     r'From the field ("(?:[^"\\]|\\.)*")(?:, values of type ([A-Z0-9]+))?, since run (\S+)\.', re.DOTALL
 )
-# Prefixes that BigQuery keeps for itself, and names that tables have already.
+# Prefixes that BigQuery reserves, and names that tables have already.
 _RESERVED: Final = ("_table_", "_file_", "_partition", "_row_timestamp", "__root__", "_colidentifier", "_change_")
 _KEPT: Final = frozenset({*LINEAGE_COLUMNS, OTHER_FIELDS, "x_part", "x_place", "x_number", "x_stage", "x_none"})
 

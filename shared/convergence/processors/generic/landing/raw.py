@@ -1,4 +1,4 @@
-"""A table of records as they came: one JSON column, and a column for each key and for the date."""
+"""A table of records as received: one JSON column, and a column for each key and for the date."""
 
 from __future__ import annotations
 

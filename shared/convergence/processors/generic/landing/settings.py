@@ -11,7 +11,7 @@ from convergence.ports.step.settings import NamedColumn
 from convergence.processors.generic.target import Target
 from convergence.processors.settings import Settings
 
-COLUMNS_MAX: Final = 500  # of an inferred table; BigQuery takes 10,000
+COLUMNS_MAX: Final = 500  # of an inferred table; BigQuery allows 10,000
 
 
 class SchemaSettings(Settings):
@@ -33,7 +33,7 @@ class LandingTarget(Target):
     landing: SchemaSettings | None = Field(default=None, alias="schema")
 
     def names_columns(self) -> Sequence[NamedColumn]:
-        """Return the columns that a schema file must have: none where the records bring theirs."""
+        """Return the columns that a schema file must have: none if the records bring their own."""
         return super().names_columns() if self.landing is None else ()
 
     @field_validator("landing", mode="before")

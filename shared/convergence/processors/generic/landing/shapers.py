@@ -1,4 +1,4 @@
-"""From records to rows of a table without a schema file; `api_rows.Shaper` does it for one that has a file."""
+"""Converts records to rows of a table without a schema file; `api_rows.Shaper` does it for one that has a file."""
 
 from __future__ import annotations
 
