@@ -1,4 +1,4 @@
-"""What all warehouses check of a file of rows before they read it: its header, and which column feeds which."""
+"""Checks that all warehouses make before they read a file of rows: its header, and which column feeds which."""
 
 from __future__ import annotations
 
@@ -138,18 +138,18 @@ def staged_by(table: TableSchema) -> list[Column]:
 
 
 def other_name(name: str) -> str:
-    """Return what a column that the table does not have is called in `RowFile.rest`."""
+    """Return the name in `RowFile.rest` of a column that the table does not have."""
     return name if name.startswith("x_") else f"x_{name}"
 
 
 def by_name(file: RowFile, names: Sequence[str]) -> list[int]:
     """Return the places of a file's columns in the order of their names, in which `RowFile.digest` has them."""
-    own = (place for place, name in enumerate(names) if not is_pointer(file, name))  # a pointer repeats what a key has
+    own = (place for place, name in enumerate(names) if not is_pointer(file, name))  # a pointer repeats a key's content
     return sorted(own, key=lambda place: names[place])
 
 
 def problem_of(column: Column, file: RowFile) -> str:
-    """Return what a value is that does not fit."""
+    """Return a description of a value that does not fit."""
     if column.name in file.allowed:
         return f"is not one of {', '.join(file.allowed[column.name])}"[:200]
     if column.name in file.between:

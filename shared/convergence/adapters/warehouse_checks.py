@@ -1,4 +1,4 @@
-"""What all warehouses have in common: arguments that contradict themselves are refused, views have the same parts."""
+"""The common part of all warehouses: contradictory arguments are refused, views have the same parts."""
 
 from __future__ import annotations
 

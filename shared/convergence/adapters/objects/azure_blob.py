@@ -1,4 +1,4 @@
-"""A container at Azure, through azure-storage-blob."""
+"""A container in Azure, through azure-storage-blob."""
 
 from __future__ import annotations
 

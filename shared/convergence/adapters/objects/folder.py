@@ -1,4 +1,4 @@
-"""A folder on this machine: what was uploaded for one org, and nothing beside it."""
+"""A folder on this machine: what was uploaded for one org, and nothing else."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class GcsStore(ThreadedStore):
     def _list(self, client: Any, prefix: str, most: int) -> list[StoredObject]:
         found: list[StoredObject] = []
         for each in client.list_blobs(self._bucket, prefix=prefix, timeout=_TIMES_S, retry=None):
-            if not each.name.endswith("/"):  # what consoles show as a folder
+            if not each.name.endswith("/"):  # shown as a folder by consoles
                 found.append(_stored(each))
             if len(found) > most:
                 raise self._too_many(prefix, most)

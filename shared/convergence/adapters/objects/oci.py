@@ -91,7 +91,7 @@ class OciStore:
 
     @asynccontextmanager
     async def _get(self, url: str, name: str, bytes_max: int) -> AsyncIterator[httpx.Response]:
-        sent = httpx.URL(url)  # its own spelling is what goes out, and what is signed
+        sent = httpx.URL(url)  # httpx's spelling is what is sent, and what is signed
         target, host = sent.raw_path.decode(), sent.netloc.decode()
         date = format_datetime(self._clock.now().astimezone(UTC), usegmt=True)
         headers = {
@@ -122,7 +122,7 @@ async def _check(answer: httpx.Response, shown: str) -> None:
         raise StepFailed(f"{shown}: OCI takes the signature for too old: the clock of this machine is wrong")
     if status in {401, 403}:
         raise CredentialRejected(f"{shown}: OCI refuses the credential ({reported}); {_ADVICE}")
-    if status == 404:  # OCI says so, too, to those who may not look
+    if status == 404:  # OCI also answers this to callers without permission
         raise StepFailed(f"{shown} is not there, or the credential may not read it ({reported}); {_ADVICE}")
     if status >= 500 or status in {409, 429}:
         raise Transient(f"{shown}: OCI is busy ({reported})")

@@ -1,4 +1,4 @@
-"""Opens the places that files come from. Each kind is a module of its own, imported when it is used."""
+"""Opens the places that files come from. Each kind has its own module, imported when it is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stores of vendors have in common: a blocking client, made on first use, called on threads, few at a time."""
+"""The common part of the vendors' stores: a blocking client, created on first use, called on a few threads."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ThreadedStore(ABC):
 
     @abstractmethod
     def _put(self, client: Any, name: str, content: Path) -> None:
-        """Upload on a thread; the vendor shows a file once all of it is there."""
+        """Upload on a thread; the vendor shows a file only once it is complete."""
 
     @abstractmethod
     def _remove(self, client: Any, name: str) -> None:

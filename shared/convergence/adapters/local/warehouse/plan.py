@@ -1,4 +1,4 @@
-"""What a statement reads, by DuckDB's plan of it before optimization: nothing is left out there."""
+"""What a statement reads, according to DuckDB's plan before optimization, which leaves nothing out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 from convergence.adapters.local.warehouse.job import Job
 from convergence.errors import Denied, StepFailed
 
-# Operators that read nothing by themselves. Whatever else a plan has is refused.
+# Operators that read nothing by themselves. Any other operator of a plan is refused.
 # fmt: off
 _HARMLESS: Final = frozenset({
     "AGGREGATE", "ANY_JOIN", "ASOF_JOIN", "COMPARISON_JOIN", "CREATE_TABLE", "CREATE_VIEW", "CROSS_PRODUCT", "CTE",

@@ -1,4 +1,4 @@
-"""One statement that a user or a processor sends: read, written once, or only looked at."""
+"""One statement that a user or a processor sends: a read, a write that happens once, or a dry run."""
 
 from __future__ import annotations
 

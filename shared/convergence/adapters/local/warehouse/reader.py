@@ -102,7 +102,7 @@ class DuckDbReader:
         return _described(sql, self._statements.describe(job, translation, values))
 
     def _make(self, name: Name) -> bool:
-        """Make a table as its file says; False without one."""
+        """Create a table from its schema file; False without one."""
         if name in self._made:
             return True
         schema = self._described(name[1])
@@ -122,7 +122,7 @@ class DuckDbReader:
 
 
 def _described(sql: str, columns: Sequence[tuple[str, SqlType]]) -> tuple[BoundColumn, ...]:
-    """Return the columns, with what of them is written in the statement: a text, or NULL."""
+    """Return the columns, with the literal that the statement has for them: a text, or NULL."""
     from sqlglot import exp
 
     from convergence.adapters.googlesql.parse import parse_statement

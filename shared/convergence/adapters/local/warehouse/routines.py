@@ -41,7 +41,7 @@ class Routines:
         return [routine.name for routine in changed]
 
     def problems(self, routine: Routine) -> list[ConfigError]:
-        """Return what of a routine cannot run, each with its place in the file."""
+        """Return the parts of a routine that cannot run, each with its place in the file."""
         from convergence.adapters.local.duckdb_sql.check import check_procedure
 
         try:

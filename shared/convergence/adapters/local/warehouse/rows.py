@@ -58,7 +58,7 @@ def _read_type(kind: SqlType) -> str:
 
 
 def _value(column: Column, text: str, depth: int = 0) -> str:
-    """Return the SQL that makes a column's value of what was read; `text` is the SQL of that."""
+    """Return the SQL that converts what was read, whose SQL is `text`, to a column's value."""
     if column.mode == "REPEATED":
         item = f"item{depth}"
         each = f"list_transform({text}, lambda {item}: {_single(column, item, depth + 1)})"

@@ -53,7 +53,7 @@ class Session:
         self._closed = self._has_macros = False
         self._at_work = 0  # cursors in use
         self._failed: str | None = None  # the error of the last write; None if it succeeded
-        self._invalid = False  # DuckDB has given the open database up
+        self._invalid = False  # DuckDB refuses further work on the open database
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="warehouse-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="warehouse-reader")
 
@@ -126,7 +126,7 @@ class Session:
         except asyncio.CancelledError:
             job.cancel()
             await asyncio.wait([future])  # its transaction is rolled back before the next job starts
-            future.exception()  # seen: the cancellation is what the caller gets
+            future.exception()  # retrieved: the caller gets the cancellation
             raise
 
     def _execute(self, job: Job, work: Callable[[Job], T], googlesql: bool) -> T:
@@ -135,7 +135,7 @@ class Session:
         try:
             with self._cursor(googlesql) as cursor, job.on(cursor):
                 return work(job)
-        except UnicodeDecodeError as error:  # DuckDB cuts what it quotes in a message, inside of a character too
+        except UnicodeDecodeError as error:  # DuckDB truncates what it quotes in a message, even inside a character
             raise StepFailed(bytes(error.object).decode(errors="replace")) from error
         except Exception as error:
             cause = ends_the_database(error)

@@ -35,12 +35,12 @@ CHUNK_ROWS: Final = 20_000
 
 
 def stage_folder(staging: Path, dataset: str, table: str, name: str) -> Path:
-    """Return where the parts of a stage are."""
+    """Return the folder with the parts of a stage."""
     return staging / checked(dataset, "dataset") / checked(f"{table}__{name}", "stage")
 
 
 def stages_before(staging: Path, at: datetime) -> list[StagedRows]:
-    """Return the stages that nothing was written to since `at`."""
+    """Return the stages to which nothing was written since `at`."""
     found = []
     for folder in sorted(staging.glob("*/*__*")):
         table, _, name = folder.name.rpartition("__")
@@ -82,7 +82,7 @@ class NdjsonStage:
         Raises:
             SchemaMismatch: a row has a column or field that the table lacks, or a number that is NaN or infinite.
         """
-        if not self._columns.issuperset(set().union(*rows)):  # all names at once: the quickest way through many rows
+        if not self._columns.issuperset(set().union(*rows)):  # all names at once: the fastest way for many rows
             raise self._unknown_column(part, rows)
         self._refuse_unknown_fields(part, rows)
         data = orjson.dumps(rows, default=as_json, option=orjson.OPT_UTC_Z)

@@ -60,7 +60,7 @@ class Latest:
         self._known: OrderedDict[Hashable, Any] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what is known under `key`, or make it."""
+        """Return the cached value of `key`, or create it."""
         with self._lock:
             if key in self._known:
                 self._known.move_to_end(key)

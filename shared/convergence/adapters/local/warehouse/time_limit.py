@@ -1,4 +1,4 @@
-"""The time limit of a job: it is interrupted when it ran longer, and again until it has ended."""
+"""The time limit of a job: beyond it the job is interrupted, repeatedly until it has ended."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Convert = Callable[[Any], Any]
 RESULT_BYTES_MAX: Final = 100_000_000  # of text, bytes, arrays and structs; BigQuery bounds one row by that
-_BATCH: Final = 50  # rows that are fetched before their size is looked at; a text may have a MiB
+_BATCH: Final = 50  # rows that are fetched before their size is checked; a text may have a MiB
 _WIDE: Final = frozenset({"STRING", "BYTES", "JSON", "ARRAY", "STRUCT"})
 
 
@@ -57,7 +57,7 @@ def _fetch_bounded(answer: Answer, rows_max: int, wide: Sequence[int]) -> list[t
 
 
 def _size(value: Any) -> int:
-    """Return about how many bytes a value has; of what has a fixed size eight."""
+    """Return about how many bytes a value has; eight for types of a fixed size."""
     if isinstance(value, str | bytes):
         return len(value)
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Which statements the second check has let through, as long as the catalogue stays as it was.
+"""The statements that the second check has admitted, as long as the catalogue does not change.
 
 A verdict holds for one version of the catalogue. Every statement that may define something begins another version
 before it runs; until its job has ended no version is certain, and nothing is remembered or looked up.

@@ -1,4 +1,4 @@
-"""What DuckDB says about a statement, in the words of GoogleSQL, which the author wrote."""
+"""DuckDB's messages about a statement, in terms of the GoogleSQL that the author wrote."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ _SENTENCES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], 
 
 
 def in_googlesql(text: str) -> str:
-    """Return DuckDB's sentence as one about GoogleSQL; without its advice, which names its own functions and types."""
+    """Return DuckDB's message in GoogleSQL's terms, without its advice, which names DuckDB's functions and types."""
     for pattern, sentence in _SENTENCES:
         if found := pattern.fullmatch(text.strip()):
             return sentence(found)
