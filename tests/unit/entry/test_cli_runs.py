@@ -397,3 +397,14 @@ def test_vacuum_counts_and_removes_what_has_expired(acme: Cli, monkeypatch: pyte
     assert acme("status", run_id).code == 0, "a dry run removes nothing"
     assert acme("vacuum", "--json").data["runs"] == 1
     assert acme("status", run_id).code == 2
+
+
+def test_the_next_page_of_dead_letters_is_a_command_that_runs(acme: Cli) -> None:
+    for _ in range(2):
+        acme("run", "acme", "shop/load")
+    page = acme("dead-letters", "list", "acme", "--limit", "1")
+    more = next(line for line in page.err.splitlines() + page.out.splitlines() if line.startswith("more: "))
+    words = more.removeprefix("more: ").split()
+    following = acme(*words[words.index("dead-letters") :])
+    assert (following.code, following.out.count("step.failed")) == (0, 1), following.err
+    assert following.out != page.out

@@ -43,7 +43,7 @@ def discards_plan_view(found: DiscardsPlan) -> DiscardsPlanView:
         "orgs": found.orgs,
         "causes": causes_view(found.causes),
         "complete": found.complete,
-        "text": f"{counted(found.dead_letters, 'dead dead_letter')}{of_orgs(found.orgs)}{belongs}{more}",
+        "text": f"{counted(found.dead_letters, 'dead letter')}{of_orgs(found.orgs)}{belongs}{more}",
     }
 
 

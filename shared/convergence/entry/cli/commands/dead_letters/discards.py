@@ -82,5 +82,5 @@ def _show(session: Session, discarded: int) -> int:
     if session.out.json:
         session.out.data({"discarded": discarded})
     else:
-        session.out.line(f"discarded {counted(discarded, 'dead dead_letter')}")
+        session.out.line(f"discarded {counted(discarded, 'dead letter')}")
     return 0

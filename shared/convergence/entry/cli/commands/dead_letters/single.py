@@ -180,7 +180,7 @@ def _show_page(session: Session, org: str, page: DeadLetters, limit: int) -> Non
     session.out.table(names, rows, right={len(names) - 3})
     if more is not None:
         session.out.note(
-            f"more: {session.command('dead-dead_letters', 'list', org, '--limit', str(limit), '--cursor', more)}"
+            f"more: {session.command('dead-letters', 'list', org, '--limit', str(limit), '--cursor', more)}"
         )
 
 
