@@ -92,7 +92,7 @@ def test_a_file_is_read_as_it_is(world: FileWorld, name: str, data: bytes) -> No
         ("a.csv.zip", zipped(day_rows(1), count=2), "bills/a.csv.zip: the archive holds 2 files"),
         ("a.csv", month("1,2026-01-01,,1,USD").encode() + b"2,2026-01-01,,1,\xe9\n", "line 3: the bytes are not utf-8"),
         ("a.csv", b"id,period\n1,\x002026-01-01\n", "bills/a.csv: line 2: there is a NUL"),
-        ("a.dat", day_rows(1).encode(), "bills/a.dat: what it holds cannot be told from its name"),
+        ("a.dat", day_rows(1).encode(), "bills/a.dat: its format is not evident from its name"),
         (
             "a.csv",
             month("1,2026-02-01,,1,USD").encode(),
