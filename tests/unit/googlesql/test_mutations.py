@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 from tests.unit.googlesql.documented import rows_of_the_page
 
 from convergence.adapters.googlesql.parse import parse_statement
@@ -102,16 +103,16 @@ def with_other_nodes(chance: random.Random, trees: list[exp.Expr]) -> str:
     tree, other = chance.choice(trees).copy(), chance.choice(trees)
     inner = [node for node in tree.walk() if node.parent is not None]
     place, piece = chance.choice(inner), chance.choice(list(other.walk())).copy()
-    if chance.random() < 0.3 and place.args:
-        place.set(chance.choice(list(place.args)), None if chance.random() < 0.5 else piece)
-    elif chance.random() < 0.2:
-        place.pop()
-    else:
-        place.replace(piece)
     try:
+        if chance.random() < 0.3 and place.args:
+            place.set(chance.choice(list(place.args)), None if chance.random() < 0.5 else piece)
+        elif chance.random() < 0.2:
+            place.pop()
+        else:
+            place.replace(piece)
         return tree.sql("bigquery")
-    except (AttributeError, LookupError, TypeError, ValueError):
-        return "SELECT 1"  # what the generator cannot write is not a statement
+    except (AttributeError, LookupError, TypeError, ValueError, SqlglotError):
+        return "SELECT 1"  # what sqlglot cannot build or write is not a statement
 
 
 def translated(sql: str) -> bool:
