@@ -25,7 +25,7 @@ from local_bigquery import errors  # type: ignore[import-not-found]  # another e
 from local_bigquery.cli import main  # type: ignore[import-not-found]  # as above
 from local_bigquery.engine import database  # type: ignore[import-not-found]  # as above
 from local_bigquery.jobs import query, runner  # type: ignore[import-not-found]  # as above
-from local_bigquery.sql.rules import ddl  # type: ignore[import-not-found]  # as above
+from local_bigquery.sql.rules import ddl  # type: ignore[import-not-found]  # another environment has it
 from sqlglot import exp
 
 _BUSY: Final = ("Failed to commit", "Conflict on update")
