@@ -24,10 +24,11 @@ _STORED_MAX: Final = 200_000  # of the days that are summed at once
 _DAYS_AT_ONCE: Final = 31
 _BYTES_MAX: Final = 20_000_000_000
 _TIMEOUT_S: Final = 60.0
+COMPARED_DAYS: Final = 14  # the last seven charged days and the seven before them
+_CHANGES_MAX: Final = 20
 _PIPELINE: Final = "daily costs"  # the rows belong to no pipeline; their slice needs a name
 Row = Mapping[str, Any]
-Group = Literal["provider", "service", "model", "team", "currency", "daily"]
-GROUPS: Final[tuple[Group, ...]] = ("provider", "service", "model", "team", "currency")
+Group = Literal["day", "provider", "service", "model", "team", "currency", "daily"]
 
 # A bare column and constants: a function of each row's time costs more than all else.
 RANGE: Final = (
@@ -50,6 +51,16 @@ FROM (
 )
 GROUP BY day, provider, service, model, team, currency, daily
 """  # noqa: S608 - constants
+# As the report `top_movers`, which reads charges; a test compares both.
+_CHANGES: Final = """
+SELECT provider, service, model, currency,
+  SUM(IF(day > @middle, cost, 0)) AS billed, SUM(IF(day > @middle, 0, cost)) AS previous,
+  SUM(IF(day > @middle, cost, -cost)) AS change
+FROM {source}
+GROUP BY provider, service, model, currency
+ORDER BY ABS(change) DESC, provider, service, model, currency
+LIMIT {most}
+"""
 _STORED: Final = "(SELECT * FROM org_cost_daily WHERE x_pipeline_run_date BETWEEN @first AND @last)"
 _DIFFERENT: Final = f"""
 WITH charged AS (
@@ -76,22 +87,32 @@ ORDER BY day
 """  # noqa: S608 - constants
 
 
-async def daily_costs(services: Services, org: str, first: date, last: date, by: Sequence[Group] = GROUPS) -> list[Row]:
-    """Return `day`, each of `by`, `cost`, `charges` and `untagged`; amounts are exact. Call `renew` before.
+async def summed_costs(services: Services, org: str, first: date, last: date, by: Sequence[Group]) -> list[Row]:
+    """Return each of `by`, `cost`, `charges` and `untagged`; amounts are exact. Call `renew` before.
 
     `daily`: the charges are of a single day and may come again, unlike one for a month.
 
     Raises:
         InvalidInput: the days have more groups than a caller can get.
     """
-    source = _STORED if services.settings.sole_process else f"({_SUMS})"
-    names = ", ".join(("day", *by))
+    names = ", ".join(by)
     sums = "SUM(cost) AS cost, SUM(charges) AS charges, SUM(untagged) AS untagged"
-    sql = f"SELECT {names}, {sums} FROM {source} GROUP BY {names}"  # noqa: S608 - constants
+    sql = f"SELECT {names}, {sums} FROM {_source(services)} GROUP BY {names}"  # noqa: S608 - constants
     rows = await _ask(services, org, sql, first, last, GROUPS_MAX)
     if len(rows) >= GROUPS_MAX:
         raise InvalidInput(f"these days have more than {GROUPS_MAX:,} groups of charges; choose fewer days")
     return rows
+
+
+async def largest_changes(services: Services, org: str, latest: date) -> list[Row]:
+    """Return the largest changes of the seven days to `latest` against the seven before. Call `renew` before.
+
+    Rows are those of the report `top_movers` with `latest` as the last charged day.
+    """
+    middle = latest - timedelta(days=COMPARED_DAYS // 2)
+    sql = _CHANGES.format(source=_source(services), most=_CHANGES_MAX)
+    first = latest - timedelta(days=COMPARED_DAYS - 1)
+    return await _ask(services, org, sql, first, latest, _CHANGES_MAX, middle=Parameter("DATE", middle))
 
 
 class Changed(NamedTuple):
@@ -137,6 +158,11 @@ async def summed_at(services: Services, org: str) -> datetime | None:
     return at
 
 
+def _source(services: Services) -> str:
+    """Return what stands for the table of sums: itself, or a query of the charges."""
+    return _STORED if services.settings.sole_process else f"({_SUMS})"
+
+
 async def _ensure(services: Services, org: str) -> None:
     """Make the table of sums or its new columns; a write waits for all earlier ones, so there is none without need."""
     dataset, schema = dataset_of(services, org), services.schemas.get(TABLE)
@@ -173,9 +199,9 @@ async def _store(services: Services, org: str, days: Sequence[date]) -> None:
 
 
 async def _ask(
-    services: Services, org: str, sql: str, first: date | None, last: date | None, rows_max: int
+    services: Services, org: str, sql: str, first: date | None, last: date | None, rows_max: int, **more: Parameter
 ) -> list[Row]:
     days = {} if first is None else {"first": Parameter("DATE", first), "last": Parameter("DATE", last)}
     scope = Scope(dataset=dataset_of(services, org))
-    statement = Statement(sql, days, scope=scope, rows_max=rows_max, bytes_max=_BYTES_MAX, timeout_s=_TIMEOUT_S)
+    statement = Statement(sql, days | more, scope=scope, rows_max=rows_max, bytes_max=_BYTES_MAX, timeout_s=_TIMEOUT_S)
     return list((await services.warehouse.query(statement)).rows)

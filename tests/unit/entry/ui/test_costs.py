@@ -14,10 +14,10 @@ import pytest
 from convergence.config.files.reports import find_report
 from convergence.domain.money import exact_sum
 from convergence.domain.times import to_text
-from convergence.engine.daily_costs import TABLE, changed_days, daily_costs, renew, summed_at
+from convergence.engine.daily_costs import TABLE, changed_days, renew, summed_at, summed_costs
 from convergence.engine.services import dataset_of
 from convergence.entry.ui.views.forecast import BY, forecasts
-from convergence.entry.ui.views.summaries import Summaries
+from convergence.entry.ui.views.summaries import DIMENSIONS, Summaries
 from convergence.ports.warehouse import Lineage, Load, Scope, Statement
 from tests.unit.entry.ui.charges import RANGE, charge
 from tests.unit.entry.ui.conftest import Api, Browser, RunScenario
@@ -75,7 +75,7 @@ def test_the_daily_sums_are_those_of_the_charges_whatever_happened_to_them(run_s
             tuple(row[name] for name in ("day", "provider", "service", "model", "team", "currency")): (
                 row["cost"], row["charges"], row["untagged"],
             )
-            for row in await daily_costs(services, "acme", FIRST, LAST)
+            for row in await summed_costs(services, "acme", FIRST, LAST, by=("day", *DIMENSIONS, "currency"))
         }  # fmt: skip
         groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
         for row in await rows_of(api, "SELECT * FROM cost_data_standard_1_3"):
@@ -181,7 +181,7 @@ def test_the_forecast_is_that_of_the_report(run_scenario: RunScenario, seed: int
         await charge(api, [], run="warm", days=(29,))
         report = await rows_of(api, find_report(services.configs_dir, "forecast").sql())
         await bring_up_to_date(api)
-        rows = await daily_costs(services, "acme", FIRST, LAST, by=BY)
+        rows = await summed_costs(services, "acme", FIRST, LAST, by=BY)
         found = [each for currency in ("EUR", "USD") for each in forecasts(rows, currency)]
         assert [(each.currency, each.provider, each.charged_until, each.billed, each.forecast) for each in found] == [
             (row["currency"], row["provider"], row["charged_until"], row["billed"], row["forecast"]) for row in report

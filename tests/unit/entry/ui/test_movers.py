@@ -10,11 +10,11 @@ from decimal import Decimal
 import pytest
 
 from convergence.config.files.reports import find_report
-from convergence.engine.daily_costs import Row
+from convergence.engine.daily_costs import Row, largest_changes
 from convergence.engine.services import Services, dataset_of
 from convergence.entry.ui.formats import money, signed
 from convergence.entry.ui.views import summaries
-from convergence.entry.ui.views.movers import REPORT, movers, top_movers
+from convergence.entry.ui.views.movers import movers
 from convergence.ports.warehouse import Scope, Statement
 from tests.unit.entry.ui.charges import charge
 from tests.unit.entry.ui.conftest import Api, Browser, RunScenario
@@ -34,7 +34,7 @@ def test_the_figures_are_those_of_the_report_and_lead_to_their_charges(run_scena
             for n in range(28 * 6)
         ]
         await charge(api, rows, days=range(1, 29))
-        sql = find_report(api.at.services.configs_dir, REPORT).sql()
+        sql = find_report(api.at.services.configs_dir, "top_movers").sql()
         scope = Scope(dataset=dataset_of(api.at.services, "acme"))
         found = (await api.at.services.warehouse.query(Statement(sql, scope=scope, rows_max=100))).rows
         browser = await Browser.signed_in(api)
@@ -55,7 +55,7 @@ def test_the_figures_are_those_of_the_report_and_lead_to_their_charges(run_scena
     run_scenario(scenario)
 
 
-def test_the_report_is_asked_once_until_charges_change(
+def test_the_changes_are_asked_once_until_charges_change(
     run_scenario: RunScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = 0
@@ -63,9 +63,9 @@ def test_the_report_is_asked_once_until_charges_change(
     async def counted(services: Services, org: str, latest: date) -> list[Row]:
         nonlocal asked
         asked += 1
-        return await top_movers(services, org, latest)
+        return await largest_changes(services, org, latest)
 
-    monkeypatch.setattr(summaries, "top_movers", counted)
+    monkeypatch.setattr(summaries, "largest_changes", counted)
 
     async def change(browser: Browser, page: str) -> str:
         table = (await browser.get(page)).partition("Largest changes")[2]

@@ -27,14 +27,14 @@ from convergence.entry.ui.views.cost_queries import (
 )
 from convergence.entry.ui.views.costs import (
     DAYS_MAX,
-    DIMENSIONS,
     FILTER_MAX,
     Asked,
     costs_page,
     csv_rows,
+    currencies_of,
     filtered,
 )
-from convergence.entry.ui.views.summaries import Summaries
+from convergence.entry.ui.views.summaries import DIMENSIONS, Dimension, Summaries
 from convergence.errors import InvalidInput
 from convergence.ports.warehouse import Parameter
 
@@ -86,11 +86,11 @@ async def file(
 ) -> Response:
     """Return the summary as CSV, exact amounts."""
     asked = _asked(at, first, last, "service", currency, dict(request.query_params))
-    view = await costs_page(at.services, _summaries(request), org, asked, wait=True)
-    rows = (await _summaries(request).get(at.services, org, asked.first, asked.last, wait=True)).charges
-    chosen = currency or view.currencies[0]
+    await at.services.orgs.get(org)
+    found = await _summaries(request).get(at.services, org, (asked.first, asked.last), DIMENSIONS, wait=True)
+    chosen = currency or next(iter(currencies_of(found.charges)), "")
     text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows(csv_rows(filtered(rows, asked.filters, chosen)))
+    csv.writer(text, lineterminator="\r\n").writerows(csv_rows(filtered(found.daily, asked.filters, chosen)))
     name = f'attachment; filename="costs-{asked.first}-{asked.last}.csv"'
     return Response(text.getvalue(), media_type="text/csv", headers={**HEADERS, "content-disposition": name})
 
@@ -158,10 +158,11 @@ def _asked(at: Runtime, first: str, last: str, by: str, currency: str, query: di
     start = _day(first) or end - timedelta(days=_DAYS - 1)
     if not 0 <= (end - start).days < DAYS_MAX:
         raise InvalidInput(f"the range has from 1 to {DAYS_MAX} days, the first not after the last")
-    if by not in DIMENSIONS:
+    dimension: Dimension | None = next((each for each in DIMENSIONS if each == by), None)
+    if dimension is None:
         raise InvalidInput(f"costs are grouped by {', '.join(DIMENSIONS)}")
-    filters = {name: query.get(name, "")[:FILTER_MAX] for name in DIMENSIONS}
-    return Asked(first=start, last=end, by=by, filters=filters, currency=currency)
+    filters: dict[str, str] = {name: query.get(name, "")[:FILTER_MAX] for name in DIMENSIONS}
+    return Asked(first=start, last=end, by=dimension, filters=filters, currency=currency)
 
 
 def _day(text: str) -> date | None:

@@ -17,9 +17,8 @@ from convergence.entry.ui.formats import plain
 from convergence.entry.ui.svg.bars import Chart, stacked
 from convergence.entry.ui.views.forecast import Forecast, forecasts
 from convergence.entry.ui.views.movers import Mover, movers
-from convergence.entry.ui.views.summaries import Range, Summaries, Summary
+from convergence.entry.ui.views.summaries import DIMENSIONS, Dimension, Range, Summaries, Summary
 
-DIMENSIONS: Final = ("provider", "service", "model", "team")
 DAYS_MAX: Final = 366
 _DAILY_MAX: Final = 93  # days with a bar of their own; of more, each week has one
 _SERIES_MAX: Final = 5
@@ -35,7 +34,7 @@ class Asked:
 
     first: date
     last: date
-    by: str
+    by: Dimension
     filters: Mapping[str, str]
     currency: str
 
@@ -94,22 +93,20 @@ class CostsPage:
 
 
 async def costs_page(
-    services: Services, summaries: Summaries, org: str, asked: Asked, *, fresh: bool = False, wait: bool = False
+    services: Services, summaries: Summaries, org: str, asked: Asked, *, fresh: bool = False
 ) -> CostsPage:
     """Return the page. Raises `NotFound` for an org that does not exist, `InvalidInput`."""
     await services.orgs.get(org)
-    summary = await summaries.get(services, org, asked.first, asked.last, fresh=fresh, wait=wait)
+    by = {asked.by, *(each for each in DIMENSIONS if asked.filters[each])}
+    summary = await summaries.get(services, org, (asked.first, asked.last), by, fresh=fresh)
     with localcontext(EXACT):  # Python's own context keeps 28 digits of a sum
         return _costs_page(summary, asked)
 
 
 def _costs_page(summary: Summary, asked: Asked) -> CostsPage:
     charges = summary.charges
-    counted: dict[str, int] = defaultdict(int)
-    for row in charges:
-        counted[row["currency"]] += row["charges"]
-    currencies = sorted(counted, key=lambda name: (-counted[name], name))
-    currency = asked.currency if asked.currency in counted else (currencies[0] if currencies else "USD")
+    currencies = currencies_of(charges)
+    currency = asked.currency if asked.currency in currencies else (currencies[0] if currencies else "USD")
     rows = filtered(charges, asked.filters, currency)
     shares = _shares(rows, asked.by)
     teams = [row for row in summary.allocated if row["currency"] == currency]
@@ -117,7 +114,8 @@ def _costs_page(summary: Summary, asked: Asked) -> CostsPage:
         teams = []
     compared = [row for row in summary.compared if row["currency"] in (currency, None)]
     ranges = _spans(asked.first, asked.last)
-    series = _series(rows, shares, asked.by, {day: first for first, last in ranges for day in _days(first, last)})
+    daily = filtered(summary.daily, asked.filters, currency)
+    series = _series(daily, shares, asked.by, {day: first for first, last in ranges for day in _days(first, last)})
     unit: Literal["day", "week"] = "day" if (asked.last - asked.first).days < _DAILY_MAX else "week"
     return CostsPage(
         asked=asked,
@@ -147,6 +145,14 @@ def _costs_page(summary: Summary, asked: Asked) -> CostsPage:
     )
 
 
+def currencies_of(charges: Sequence[Row]) -> list[str]:
+    """Return the currencies, that of most charges first."""
+    counted: dict[str, int] = defaultdict(int)
+    for row in charges:
+        counted[row["currency"]] += row["charges"]
+    return sorted(counted, key=lambda name: (-counted[name], name))
+
+
 def filtered(charges: Sequence[Row], filters: Mapping[str, str], currency: str) -> list[Row]:
     """Return the rows that have every value that is asked for, in one currency."""
     found = [row for row in charges if row["currency"] == currency]
@@ -156,13 +162,13 @@ def filtered(charges: Sequence[Row], filters: Mapping[str, str], currency: str) 
     return found
 
 
-def _choices(charges: Sequence[Row], name: str) -> list[str]:
+def _choices(charges: Sequence[Row], name: Dimension) -> list[str]:
     """Return the values that a filter offers; what is too long for an address is found by its group only."""
     values = {row[name] for row in charges}
     return sorted(value for value in values if value and len(value) <= FILTER_MAX)[:_CHOICES_MAX]
 
 
-def _shares(rows: Sequence[Row], by: str) -> list[Share]:
+def _shares(rows: Sequence[Row], by: Dimension) -> list[Share]:
     cost: dict[str, Decimal] = defaultdict(lambda: ZERO)
     charges: dict[str, int] = defaultdict(int)
     for row in rows:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from convergence.domain.money import EXACT, exact_sum
 from convergence.engine.daily_costs import Group, Row
 
-BY: Final[tuple[Group, ...]] = ("provider", "currency", "daily")
+BY: Final[tuple[Group, ...]] = ("day", "provider", "currency", "daily")
 _DIGITS: Final = Decimal("1E-9")  # to which the report rounds
 
 

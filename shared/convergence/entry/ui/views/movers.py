@@ -1,4 +1,4 @@
-"""What changed most from one week to the next: the report `top_movers`, with the way to the charges behind it."""
+"""What changed most from one week to the next, with the way to the charges behind it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
 
-from convergence.config.files.reports import Days, find_report
-from convergence.engine.daily_costs import FOCUS, Row
-from convergence.engine.services import Services
-from convergence.entry.ui.views.cost_queries import ask
+from convergence.engine.daily_costs import COMPARED_DAYS, Row
 
-REPORT: Final = "top_movers"
-COMPARED_DAYS: Final = 14  # the last seven charged days and the seven before them
 _NAMES: Final = ("provider", "service", "model")
 
 
@@ -28,14 +23,6 @@ class Mover:
     previous: Decimal
     change: Decimal
     query: Mapping[str, str] | None
-
-
-async def top_movers(services: Services, org: str, latest: date) -> list[Row]:
-    """Return the report's rows; `latest` is the last charged day. The org's dataset has the table of charges."""
-    report = find_report(services.configs_dir, REPORT)
-    columns = frozenset(column.name for column in services.schemas.get(FOCUS).columns)
-    days = Days(_first(latest), latest)  # of older days nothing counts, so they need not be read
-    return await ask(services, org, report.sql_of_days(days, lambda _: columns), {})
 
 
 def movers(rows: Sequence[Row], currency: str, latest: date | None, *, longest: int) -> list[Mover]:

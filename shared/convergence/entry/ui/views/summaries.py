@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from convergence.domain.times import following_month
 from convergence.engine.daily_costs import (
+    COMPARED_DAYS,
     FOCUS,
     TABLE,
+    Group,
     Row,
     changed_days,
     charges_of,
-    daily_costs,
+    largest_changes,
     rebuild,
     renew,
     summed_at,
+    summed_costs,
 )
 from convergence.engine.services import Services
 from convergence.entry.ui.views.cost_queries import (
@@ -34,10 +37,11 @@ from convergence.entry.ui.views.cost_queries import (
     tables_of,
 )
 from convergence.entry.ui.views.forecast import BY as FORECAST_BY
-from convergence.entry.ui.views.movers import COMPARED_DAYS, top_movers
 
 logger = logging.getLogger(__name__)
 Range = tuple[date, date]  # both days included
+Dimension = Literal["provider", "service", "model", "team"]
+DIMENSIONS: Final[tuple[Dimension, ...]] = ("provider", "service", "model", "team")
 KEPT_BILLED_S: Final = 900.0  # where a query is billed
 AT_ONCE_MAX: Final = 100_000  # new charges that a page waits for; more are added up beside it
 _KEPT_MAX: Final = 64
@@ -45,15 +49,17 @@ _KEPT_MAX: Final = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """The costs of a range by day and group, what was compared with bills, the latest month with charges, and
-    the cost by team that the rules of allocation gave, and what changed most in the two weeks to the `latest` day.
+    """The costs of a range, what was compared with bills, the latest month with charges, and the cost by team that
+    the rules of allocation gave, and what changed most in the two weeks to the `latest` day.
 
+    `charges` has groups of all dimensions, `daily` the days of at least those that were asked for.
     `read_at`: the figures are those of this moment; None: nothing was added up yet. `renewing`: newer charges are
     being added up.
     """
 
     read_at: datetime | None
     charges: Sequence[Row]
+    daily: Sequence[Row]
     compared: Sequence[Row]
     month: Sequence[Row]
     allocated: Sequence[Row] = ()
@@ -69,39 +75,50 @@ class Summaries:
     """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, date, date], tuple[int, Summary]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, Range, Sequence[Group]], tuple[int, Summary]] = OrderedDict()
         self._renewed: dict[str, int] = defaultdict(int)  # how often sums of an org have changed
         self._moved: OrderedDict[str, tuple[tuple[int, date], list[Row]]] = OrderedDict()
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._beside: dict[str, asyncio.Task[None]] = {}
 
     async def get(
-        self, services: Services, org: str, first: date, last: date, *, fresh: bool = False, wait: bool = False
+        self,
+        services: Services,
+        org: str,
+        range_: Range,
+        by: Collection[Dimension],
+        *,
+        fresh: bool = False,
+        wait: bool = False,
     ) -> Summary:
-        """Return the summary of a range; `fresh` makes it again, `wait` is for readers who must have all charges.
+        """Return the summary of a range with the days of some dimensions.
+
+        `fresh` makes it again, `wait` is for readers who must have all charges.
 
         Raises:
             InvalidInput: the range has more groups than a page can add up.
         """
         async with self._locks[org]:  # a second look must not use sums that the first one is renewing
-            now, key = services.clock.now(), (org, first, last)
+            now, alone = services.clock.now(), services.settings.sole_process
+            # Sums are read in a moment. Where each query is billed, one serves whatever is asked for.
+            groups = _groups(by) if alone else _groups(DIMENSIONS)
+            key = (org, range_, groups)
             stamp, kept = self._kept.get(key, (-1, None))
-            alone = services.settings.sole_process
             if kept is not None and not alone and not fresh and _young(kept, now):
                 return kept
             tables = await tables_of(services, org)
             latest = await _latest_day(services, org) if FOCUS in tables else None
-            ranges = _ranges((first, last), _looked_at(latest)) if latest else []
+            ranges = _ranges(range_, _looked_at(latest)) if latest else []
             behind = alone and await self._renew(services, org, ranges, TABLE in tables, fresh=fresh, wait=wait)
             if behind and TABLE not in tables:
-                kept = Summary(read_at=None, charges=(), compared=(), month=())
+                kept = Summary(read_at=None, charges=(), daily=(), compared=(), month=())
             elif kept is None or not alone or stamp != self._renewed[org]:
                 stamp = self._renewed[org]  # before reading: sums may be renewed beside it
                 read_at = await summed_at(services, org) if behind else now
                 moved = await self._top_movers(services, org, latest, now) if latest else []
-                kept = await _read(services, org, (first, last), latest, moved, read_at)
-            compared = await ask(services, org, COMPARED, days(first, last)) if TRACKING in tables else []
-            allocated = await ask(services, org, ALLOCATED, days(first, last)) if {FOCUS, UNIFIED} <= tables else []
+                kept = await _read(services, org, range_, groups, latest, moved, read_at)
+            compared = await ask(services, org, COMPARED, days(*range_)) if TRACKING in tables else []
+            allocated = await ask(services, org, ALLOCATED, days(*range_)) if {FOCUS, UNIFIED} <= tables else []
             found = replace(
                 kept,
                 read_at=kept.read_at if behind else now,
@@ -127,7 +144,7 @@ class Summaries:
         age = self._renewed[org] if services.settings.sole_process else int(now.timestamp() / KEPT_BILLED_S)
         kept = self._moved.get(org)
         if kept is None or kept[0] != (age, latest):
-            kept = ((age, latest), await top_movers(services, org, latest))
+            kept = ((age, latest), await largest_changes(services, org, latest))
             self._moved[org] = kept
             self._moved.move_to_end(org)
             if len(self._moved) > _KEPT_MAX:
@@ -172,6 +189,10 @@ class Summaries:
             logger.warning("the costs of %s could not be added up: %s", org, error, exc_info=error)
 
 
+def _groups(by: Collection[Dimension]) -> tuple[Group, ...]:
+    return ("day", *(each for each in DIMENSIONS if each in by), "currency")
+
+
 async def _count(services: Services, org: str, ranges: Sequence[Range]) -> int:
     return sum([await charges_of(services, org, *range_) for range_ in ranges])
 
@@ -184,18 +205,22 @@ async def _read(
     services: Services,
     org: str,
     range_: Range,
+    groups: Sequence[Group],
     latest: date | None,
     moved: Sequence[Row],
     read_at: datetime | None,
 ) -> Summary:
     """Return a summary; without a day with charges there is none."""
     if latest is None:
-        return Summary(read_at=read_at, charges=(), compared=(), month=())
+        return Summary(read_at=read_at, charges=(), daily=(), compared=(), month=())
+    daily = await summed_costs(services, org, *range_, by=groups)
+    one_read = not services.settings.sole_process
     return Summary(
         read_at=read_at,
-        charges=await daily_costs(services, org, *range_),
+        charges=daily if one_read else await summed_costs(services, org, *range_, by=(*DIMENSIONS, "currency")),
+        daily=daily,
         compared=(),
-        month=await daily_costs(services, org, *_month_of(latest), by=FORECAST_BY),
+        month=await summed_costs(services, org, *_month_of(latest), by=FORECAST_BY),
         movers=moved,
         latest=latest,
     )
