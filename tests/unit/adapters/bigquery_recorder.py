@@ -44,12 +44,16 @@ class Recorder:
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
         self.cancelled: list[str] = []
+        self.was_cancelled = threading.Event()  # any job
         self.jobs: dict[str, dict[str, Any]] = {}
         self.errors: dict[str, dict[str, str]] = {}
         self.rows: dict[str, tuple[list[tuple[str, str]], list[list[str | None]]]] = {}
         self.resources: dict[str, dict[str, Any]] = {}
         self.stored: list[tuple[str, str, dict[str, Any]]] = []  # method, path and body, of all but jobs
         self.state = "DONE"
+        self.asked: list[str] = []  # each request for a job: insert, hold, get
+        self.held: list[dict[str, str]] = []  # the parameters of each request that waits for a query
+        self.ends_held = 0  # at which of them all jobs are done; 0: none changes `state`
         self.location = ""  # of all jobs; when set, a job is only found by it
         self.unknown = 0  # how many look-ups of jobs find none yet
         self.refuse: list[tuple[int, str]] = []  # status and reason of the next answers
@@ -57,6 +61,7 @@ class Recorder:
     def insert(self, body: dict[str, Any]) -> Answer:
         if self.refuse:
             return refused(*self.refuse.pop(0))
+        self.asked.append("insert")
         self.sent.append(body["configuration"])
         name = body["jobReference"]["jobId"]
         if name in self.jobs:
@@ -84,6 +89,18 @@ class Recorder:
             and name in self.jobs
             and self.location in (*parse_qs(path.partition("?")[2]).get("location", []), "")
         )
+
+    def hold(self, name: str, asked: dict[str, str]) -> Answer:
+        """Answer a request that waits for a query; of one that failed it is the query's error."""
+        self.asked.append("hold")
+        self.held.append(asked)
+        if len(self.held) == self.ends_held:
+            self.state = "DONE"
+        if self.state != "DONE":
+            return 200, {"jobComplete": False, "jobReference": {"projectId": "p", "jobId": name}}
+        if name in self.errors:
+            return refused(400, self.errors[name]["reason"])
+        return 200, self.result(name)
 
     def result(self, name: str) -> dict[str, Any]:
         sql = self.jobs[name]["configuration"]["query"]["query"]
@@ -125,6 +142,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(*refused(404, "notFound"))
                 return
             self.recorder.cancelled.append(name)
+            self.recorder.was_cancelled.set()
             self.answer(200, {"job": self.recorder.job(name)})
         elif path.endswith("/jobs"):
             self.answer(*self.recorder.insert(body))
@@ -147,9 +165,13 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path_of()
         name = path.split("/")[-1]
-        if "/queries/" in path:
+        asked = {key: value for key, (value, *_) in parse_qs(self.path.partition("?")[2]).items()}
+        if "/queries/" in path and "timeoutMs" in asked:
+            self.answer(*self.recorder.hold(name, asked))
+        elif "/queries/" in path:
             self.answer(200, self.recorder.result(name))
         elif name in self.recorder.jobs and self.recorder.finds(name, self.path):
+            self.recorder.asked.append("get")
             self.answer(200, self.recorder.job(name))
         elif path in self.recorder.resources:
             self.answer(200, self.recorder.resources[path])

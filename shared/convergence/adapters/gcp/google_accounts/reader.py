@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from convergence.adapters.gcp.errors import VENDOR
 from convergence.adapters.gcp.warehouse.client import CALL_TIMEOUT_S, HTTP, TOTAL_S, Client
-from convergence.adapters.gcp.warehouse.jobs import AnyJob, Jobs
+from convergence.adapters.gcp.warehouse.jobs import Jobs
 from convergence.adapters.gcp.warehouse.values import port_rows, query_parameters
+from convergence.adapters.gcp.warehouse.waiting import AnyJob
 from convergence.adapters.google_accounts.checks import ROLES
 from convergence.errors import CloudSetup, CredentialRejected, InvalidInput, PermissionMissing, StepFailed
 from convergence.ports.warehouse import Parameter

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from convergence.adapters.gcp.warehouse.jobs import AnyJob, Ended, JobOptions, Jobs, fingerprint_of
+from convergence.adapters.gcp.warehouse.jobs import Ended, JobOptions, Jobs, fingerprint_of
 from convergence.adapters.gcp.warehouse.ledger import Ledger, refuse_other
 from convergence.adapters.gcp.warehouse.lineage import lineage_parameters, with_lineage
 from convergence.adapters.gcp.warehouse.query import children_of
@@ -15,6 +15,7 @@ from convergence.adapters.gcp.warehouse.scripts import rehearse
 from convergence.adapters.gcp.warehouse.statements import Statements
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.gcp.warehouse.values import port_rows
+from convergence.adapters.gcp.warehouse.waiting import AnyJob
 from convergence.adapters.warehouse_checks import partly_committed
 from convergence.errors import InvalidInput, LeaseLost, PartlyCommitted, StepFailed, Transient, did_you_mean
 from convergence.ports.warehouse import Parameter, ProcedureCall, QueryResult

@@ -55,9 +55,11 @@ class Client:
 
         `NotFound`, `Conflict` and `PreconditionFailed` of google.api_core pass through: they decide what comes next.
         """
-        return await retried(
-            lambda: asyncio.to_thread(self._once, work, doing), clock=self.clock, ids=self.ids, total_s=total_s
-        )
+        return await retried(lambda: self.once(work, doing=doing), clock=self.clock, ids=self.ids, total_s=total_s)
+
+    async def once(self, work: Callable[[bigquery.Client], T], *, doing: str) -> T:
+        """Return what `work` gets from the client, on a thread, without another attempt; errors as in `call`."""
+        return await asyncio.to_thread(self._once, work, doing)
 
     def close(self) -> None:
         """Close the client's connections."""

@@ -14,8 +14,9 @@ import orjson
 
 from convergence.adapters.gcp.warehouse.client import UPLOAD_TIMEOUT_S
 from convergence.adapters.gcp.warehouse.file_values import in_record, is_text, json_of, quoted, text_of, value_of
-from convergence.adapters.gcp.warehouse.jobs import AnyJob, Jobs
+from convergence.adapters.gcp.warehouse.jobs import Jobs
 from convergence.adapters.gcp.warehouse.tables import Tables
+from convergence.adapters.gcp.warehouse.waiting import AnyJob
 from convergence.adapters.googlesql.types import SqlType, column_type
 from convergence.adapters.row_files import (
     Fed,

@@ -13,27 +13,23 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from convergence.adapters.gcp.warehouse.cancel import cancel
 from convergence.adapters.gcp.warehouse.client import HTTP, Client
 from convergence.adapters.gcp.warehouse.errors import job_error
 from convergence.adapters.gcp.warehouse.labels import lineage_labels
-from convergence.errors import LeaseLost, StillRunning, Transient
+from convergence.adapters.gcp.warehouse.waiting import AnyJob, found, until_done
+from convergence.errors import LeaseLost, Transient
 from convergence.ports.warehouse import JobSettings, Lineage
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
 
-# A job of any kind, and a function that sends one: with this id, by this client.
-AnyJob = Any
-Begin = Callable[["bigquery.Client", str], AnyJob]
+Begin = Callable[["bigquery.Client", str], AnyJob]  # sends a job with this id
 SettingsOf = Callable[[str], Awaitable[JobSettings]]  # of an org's jobs
 
 ATTEMPTS_MAX: Final = 50  # failed jobs under one id, before the operator has to look
-_FIRST_LOOK_S: Final = 0.1
-_LONGEST_LOOK_S: Final = 3.0
 _LOCATION: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,40}")
 FINGERPRINT: Final = "fingerprint"  # the label of a write with what it is made of
 REVOKED: Final = "revoked"  # the label of a job that holds an id so that no write takes it
@@ -76,7 +72,7 @@ class Jobs:
         for attempt in range(ATTEMPTS_MAX):
             name = job_id if attempt == 0 else f"{job_id}-{attempt}"
             job, ours = await self._begun(name, begin, what, project)
-            await self._finish(job, what, wait_s)
+            await until_done(self.client, job, what=what, wait_s=wait_s)
             if not job.error_result:
                 if not ours and _is_revoked(job):
                     raise LeaseLost(f"job {name} was revoked: the next owner of its step went on")
@@ -119,7 +115,7 @@ class Jobs:
         job = await self.client.call(
             lambda client: client.get_job(job_id, location=location or None, **HTTP), doing=f"looking at job {job_id}"
         )
-        await self._finish(job, what, wait_s)
+        await until_done(self.client, job, what=what, wait_s=wait_s)
         if job.error_result:
             raise job_error(job.error_result, what=what)
         return job
@@ -169,35 +165,7 @@ class Jobs:
         def look(client: bigquery.Client) -> AnyJob:
             return client.get_job(name, project=project, location=location, **HTTP)
 
-        return await self._known(look, name, doing=f"looking at job {name}")
-
-    async def _known(self, look: Callable[[bigquery.Client], AnyJob], name: str, *, doing: str) -> AnyJob:
-        """Look at a job that exists: for a while after it began BigQuery may not find it (python-bigquery#2134)."""
-        from google.api_core import exceptions as google
-
-        def once(client: bigquery.Client) -> AnyJob:
-            try:
-                return look(client)
-            except google.NotFound as error:
-                raise Transient(f"waiting for BigQuery to find job {name}") from error
-
-        return await self.client.call(once, doing=doing)
-
-    async def _finish(self, job: AnyJob, what: str, wait_s: float | None) -> None:
-        """Wait until the job is done; its state is then final."""
-        clock = self.client.clock
-        end = None if wait_s is None else clock.now() + timedelta(seconds=wait_s)
-        pause_s = _FIRST_LOOK_S
-        try:
-            while job.state != "DONE":
-                if end is not None and clock.now() >= end:
-                    raise StillRunning(f"{what} goes on as job {job.job_id}: ask again")
-                await clock.sleep(pause_s)
-                pause_s = min(1.5 * pause_s, _LONGEST_LOOK_S)
-                await self._known(lambda _: job.reload(**HTTP), job.job_id, doing=f"waiting for job {job.job_id}")
-        except asyncio.CancelledError:
-            await cancel(self.client, job.job_id, project=job.project, location=job.location)
-            raise
+        return await found(self.client, look, name, doing=f"looking at job {name}")
 
 
 def _location_in(message: str, name: str) -> str | None:

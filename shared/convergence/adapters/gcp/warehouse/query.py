@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from convergence.adapters.gcp.warehouse.client import HTTP
-from convergence.adapters.gcp.warehouse.jobs import AnyJob, Ended, JobOptions, Jobs, Options, fingerprint_of
+from convergence.adapters.gcp.warehouse.jobs import Ended, JobOptions, Jobs, Options, fingerprint_of
 from convergence.adapters.gcp.warehouse.ledger import Ledger, refuse_other
 from convergence.adapters.gcp.warehouse.lineage import (
     DECLARED,
@@ -17,6 +17,7 @@ from convergence.adapters.gcp.warehouse.lineage import (
 from convergence.adapters.gcp.warehouse.statements import PreparedStatement, Statements, spelled
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.gcp.warehouse.values import port_rows
+from convergence.adapters.gcp.warehouse.waiting import AnyJob
 from convergence.errors import LeaseLost, StepFailed
 from convergence.ports.warehouse import Parameter, QueryResult, Scope, Statement
 

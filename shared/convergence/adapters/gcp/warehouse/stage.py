@@ -21,9 +21,10 @@ import orjson
 from convergence.adapters.gcp.warehouse.client import UPLOAD_TIMEOUT_S
 from convergence.adapters.gcp.warehouse.fields import schema_field
 from convergence.adapters.gcp.warehouse.file_rows import FileRows
-from convergence.adapters.gcp.warehouse.jobs import AnyJob, Jobs
+from convergence.adapters.gcp.warehouse.jobs import Jobs
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.gcp.warehouse.values import json_value
+from convergence.adapters.gcp.warehouse.waiting import AnyJob
 from convergence.adapters.googlesql.fitting import misfit, unreal_number
 from convergence.adapters.googlesql.types import SqlType
 from convergence.domain.sql_names import bigquery_name, checked
