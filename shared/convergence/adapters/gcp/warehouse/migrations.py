@@ -40,15 +40,17 @@ class Migrations:
 
     async def migrate(self, migrations: Sequence[Routine], *, dataset: str, dry_run: bool) -> list[str]:
         """Run those that the dataset has not seen; see the port."""
-        await self._tables.ensure_dataset(dataset)
-        await self._ledger.ensure_migrations()
         pending = await self._pending(migrations, dataset)
+        if not pending:
+            return []
+        await self._tables.ensure_dataset(dataset)
         scope = Scope(dataset=dataset, writable=True)
         if dry_run:
             for migration in pending[:1]:  # later ones may need what this one makes
                 reach, _ = await self._read(migration, scope)
                 await rehearse(self._statements, scope, reach)
             return [migration.name for migration in pending]
+        await self._ledger.ensure_migrations(dataset)
         for migration in pending:
             await self._run(migration, scope)
         return [migration.name for migration in pending]
@@ -64,7 +66,7 @@ class Migrations:
     async def _run(self, migration: Routine, scope: Scope) -> None:
         reach, text = await self._read(migration, scope)
         record = (
-            f"INSERT INTO {self._ledger.migrations} (dataset, name, digest, applied_at)\n"
+            f"INSERT INTO {self._ledger.migrations(scope.dataset)} (dataset, name, digest, applied_at)\n"
             "VALUES (@convergence_dataset, @convergence_name, @convergence_digest, @convergence_at);"
         )
         parameters = {
