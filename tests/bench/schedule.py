@@ -25,6 +25,7 @@ from convergence.engine.schedules.edit import new_schedule
 from convergence.engine.schedules.fire import fire_due
 from convergence.engine.services import Services
 from convergence.engine.store import require_run
+from convergence.ports.bus import Message
 from convergence.ports.documents import Create, Document, Documents, Page, Write
 from convergence.tenants.orgs import Org
 from tests.bench import engine
@@ -37,11 +38,24 @@ PIPELINE: Final = "bench/shape/one"
 
 
 class Took(NamedTuple):
-    """Seconds by the clock and of the processor, and the calls of the store."""
+    """Seconds by the clock and of the processor, calls of the store and writes in them, and messages published."""
 
     clock_s: float
     own_s: float
     calls: int
+    writes: int
+    messages: int = 0
+
+
+class CountedMessages:
+    """A bus without subscribers: what is measured beside it is the tick, not the runs that it starts."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def publish(self, topic: str, messages: Sequence[Message]) -> None:
+        """Count the messages."""
+        self.count += len(messages)
 
 
 class SlowDocuments:
@@ -50,6 +64,7 @@ class SlowDocuments:
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
         self.calls = 0
+        self.writes = 0
 
     async def get(self, path: str) -> Document | None:
         """Return the document, or None."""
@@ -63,6 +78,7 @@ class SlowDocuments:
 
     async def commit(self, writes: Sequence[Write]) -> list[int]:
         """Apply all writes or none."""
+        self.writes += len(writes)
         await self._wait()
         return await self._documents.commit(writes)
 
@@ -82,11 +98,13 @@ class SlowDocuments:
 
 
 def schedules(count: int = SCHEDULES) -> dict[str, Any]:
-    """Return seconds to expand all due schedules, on SQLite and with 10 ms a call, and the calls.
+    """Return seconds to expand all due schedules, on SQLite and with 10 ms a call, the calls and the messages.
 
     `own` is processor time, of all threads: what the clock shows beyond it is waiting, for the store or for others.
+    `with_runs` is the slow store again, in a process that also admits and runs the runs while the tick makes more.
     """
     quick, slow = asyncio.run(_fire(count, slow=False)), asyncio.run(_fire(count, slow=True))
+    with_runs = asyncio.run(_fire(count, slow=True, with_runs=True))
     return {
         "shape": "schedule",
         "schedules": count,
@@ -94,7 +112,11 @@ def schedules(count: int = SCHEDULES) -> dict[str, Any]:
         "sqlite_own_s": round(quick.own_s, 1),
         "slow_store_s": round(slow.clock_s, 1),
         "slow_store_own_s": round(slow.own_s, 1),
+        "with_runs_s": round(with_runs.clock_s, 1),
+        "with_runs_own_s": round(with_runs.own_s, 1),
         "calls": slow.calls,
+        "writes": slow.writes,
+        "messages": slow.messages,
         "peak_rss_mib": engine.peak_rss_mib(),
     }
 
@@ -115,7 +137,7 @@ def runs(count: int = RUNS) -> dict[str, Any]:
     }
 
 
-async def _fire(count: int, *, slow: bool) -> Took:
+async def _fire(count: int, *, slow: bool, with_runs: bool = False) -> Took:
     with tempfile.TemporaryDirectory() as folder:
         async with _opened(Path(folder)) as opened:
             services = opened.services
@@ -124,15 +146,18 @@ async def _fire(count: int, *, slow: bool) -> Took:
             made = [_schedule(services, f"org{number % ORGS}", f"s{number}", now) for number in range(count)]
             for at in range(0, count, 400):
                 await services.documents.commit([Create(each.path, each.to_data()) for each in made[at : at + 400]])
-            documents = SlowDocuments(services.documents)
+            documents, bus = SlowDocuments(services.documents), CountedMessages()
             working = replace(services, documents=documents) if slow else services
+            working = working if with_runs else replace(working, bus=bus)
             began, used = time.perf_counter(), time.process_time()
             fired = 0
             while fired < count:
                 ticked = await fire_due(working)
                 fired += ticked.fired
                 assert not ticked.conflicts, "one tick is alone"
-            took = Took(time.perf_counter() - began, time.process_time() - used, documents.calls)
+            took = Took(
+                time.perf_counter() - began, time.process_time() - used, documents.calls, documents.writes, bus.count
+            )
             assert await services.documents.count("runs") == count
             return took
 
@@ -160,7 +185,7 @@ async def _reconcile(count: int, *, slow: bool) -> Took:
             began, used = time.perf_counter(), time.process_time()
             looked_at = await reconcile(working)
             assert looked_at >= count
-            return Took(time.perf_counter() - began, time.process_time() - used, documents.calls)
+            return Took(time.perf_counter() - began, time.process_time() - used, documents.calls, documents.writes)
 
 
 def _opened(folder: Path) -> Any:
