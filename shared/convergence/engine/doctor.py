@@ -13,9 +13,9 @@ from convergence.domain.finding import Finding
 from convergence.domain.times import to_text
 from convergence.domain.wording import counted
 from convergence.engine.lateness import LATE
-from convergence.engine.migrate import migrate
+from convergence.engine.migrate import migrate_all
 from convergence.engine.schedules.store import SCHEDULES
-from convergence.engine.schema_sync import sync_schemas
+from convergence.engine.schema_sync import sync_all_schemas
 from convergence.engine.services import Services
 from convergence.errors import ConvergenceError, near_names
 from convergence.ports.documents import Where
@@ -62,13 +62,13 @@ async def _procedures(services: Services) -> tuple[str, str]:
 
 
 async def _migrations(services: Services) -> tuple[str, str]:
-    pending = await migrate(services, dry_run=True)
+    pending = await migrate_all(services, dry_run=True)
     names = sorted({name for each in pending.values() for name in each})
     return (f"pending: {_some(names)}", "convergence migrate") if names else ("none is pending", "")
 
 
 async def _schemas(services: Services) -> tuple[str, str]:
-    behind = sorted((await sync_schemas(services, dry_run=True)).added)
+    behind = sorted((await sync_all_schemas(services, dry_run=True)).added)
     return (f"columns are missing in {_some(behind)}", "convergence schemas sync") if behind else ("as their files", "")
 
 

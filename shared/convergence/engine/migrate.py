@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Final, NamedTuple
+
 from convergence.config.files.procedures import load_migrations
 from convergence.engine.services import Services, dataset_of
 from convergence.errors import NotFound, did_you_mean
 
+ORGS_AT_ONCE: Final = 5  # of one request: a script takes seconds, and a request has a minute
 
-async def migrate(services: Services, up_to: str | None = None, *, dry_run: bool = False) -> dict[str, list[str]]:
-    """Run the pending migrations of each org's dataset, all or `up_to` a name; return dataset → what ran (or would).
+
+class Migrated(NamedTuple):
+    """`ran`: dataset → the scripts that ran, or would run; `cursor` leads to further orgs, None when there are none."""
+
+    ran: dict[str, list[str]]
+    cursor: str | None
+
+
+async def migrate_all(services: Services, up_to: str | None = None, *, dry_run: bool = False) -> dict[str, list[str]]:
+    """Run the pending migrations of each org's dataset; return dataset → what ran (or would). See `migrate`."""
+    ran, cursor = await migrate(services, up_to, dry_run=dry_run)
+    while cursor is not None:
+        more, cursor = await migrate(services, up_to, dry_run=dry_run, cursor=cursor)
+        ran |= more
+    return ran
+
+
+async def migrate(
+    services: Services,
+    up_to: str | None = None,
+    *,
+    dry_run: bool = False,
+    limit: int = ORGS_AT_ONCE,
+    cursor: str | None = None,
+) -> Migrated:
+    """Run the pending migrations of the datasets of `limit` orgs, all or `up_to` a name.
 
     Raises:
         NotFound: no migration is called `up_to`.
@@ -20,9 +47,10 @@ async def migrate(services: Services, up_to: str | None = None, *, dry_run: bool
     if up_to is not None and up_to not in names:
         raise NotFound(f"There is no migration {up_to[:100]!r}.{did_you_mean(up_to, names)}")
     expected = [each for each in migrations if up_to is None or each.name <= up_to]
-    done: dict[str, list[str]] = {}
-    for slug in await services.orgs.slugs():
+    slugs, behind = await services.orgs.slugs_page(limit, cursor)
+    ran: dict[str, list[str]] = {}
+    for slug in slugs:
         dataset = dataset_of(services, slug)
         # Without scripts there is nothing to ask: on BigQuery each answer is a query, and orgs are many.
-        done[dataset] = await services.warehouse.migrate(expected, dataset=dataset, dry_run=dry_run) if expected else []
-    return done
+        ran[dataset] = await services.warehouse.migrate(expected, dataset=dataset, dry_run=dry_run) if expected else []
+    return Migrated(ran, behind)

@@ -5,29 +5,53 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from convergence.engine.log_rows import TABLES
 from convergence.engine.services import Services, dataset_of
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import SHARED_DATASET
 
+ORGS_AT_ONCE: Final = 25  # of one request: each table is looked at, and a request has a minute
+
 
 @dataclass(slots=True)
 class SyncedSchemas:
-    """`added`: dataset.table → the columns it got, or would get; `failed`: dataset.table → the reason."""
+    """`added`: dataset.table → the columns it got, or would get; `failed`: dataset.table → the reason.
+
+    `orgs` were looked at; `cursor` leads to those behind them, None when there are none.
+    """
 
     added: dict[str, list[str]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    orgs: int = 0
+    cursor: str | None = None
 
 
-async def sync_schemas(services: Services, *, dry_run: bool = False) -> SyncedSchemas:
-    """Add new columns to the tables that exist, in every org's dataset and in the shared one.
+async def sync_all_schemas(services: Services, *, dry_run: bool = False) -> SyncedSchemas:
+    """Add new columns to the tables of the shared dataset and of every org's; see `sync_schemas`."""
+    done = await sync_schemas(services, dry_run=dry_run)
+    while done.cursor is not None:
+        page = await sync_schemas(services, dry_run=dry_run, cursor=done.cursor)
+        done.added |= page.added
+        done.failed |= page.failed
+        done.orgs += page.orgs
+        done.cursor = page.cursor
+    return done
+
+
+async def sync_schemas(
+    services: Services, *, dry_run: bool = False, limit: int = ORGS_AT_ONCE, cursor: str | None = None
+) -> SyncedSchemas:
+    """Add new columns to the tables that exist, in the datasets of `limit` orgs; before the first also the shared one.
 
     Tables that do not exist are left to their first use. A type that changed does not stop the others; a dry run does
     not notice it.
     """
-    done = SyncedSchemas()
-    for dataset in [SHARED_DATASET, *(dataset_of(services, slug) for slug in await services.orgs.slugs())]:
+    slugs, behind = await services.orgs.slugs_page(limit, cursor)
+    done = SyncedSchemas(orgs=len(slugs), cursor=behind)
+    shared = [SHARED_DATASET] if cursor is None else []
+    for dataset in [*shared, *(dataset_of(services, slug) for slug in slugs)]:
         # An org's log tables are views of the shared ones.
         views = () if dataset == SHARED_DATASET else TABLES.values()
         names = sorted(services.schemas.paths.keys() - set(views))
@@ -50,5 +74,5 @@ async def _missing(services: Services, dataset: str, name: str) -> list[str]:
 
 
 def answer(done: SyncedSchemas, *, dry_run: bool) -> Mapping[str, object]:
-    """Return the result as the API and `--json` show it."""
+    """Return the result as `--json` shows it."""
     return {"dry_run": dry_run, "added": done.added, "failed": done.failed}

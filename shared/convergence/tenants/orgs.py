@@ -143,11 +143,15 @@ class OrgStore:
         slugs: list[str] = []
         cursor: str | None = None
         while True:
-            page = await self._documents.query("orgs", order=[Order("slug")], limit=500, cursor=cursor)
-            slugs += [document.data["slug"] for document in page.documents]
-            if page.cursor is None:
+            found, cursor = await self.slugs_page(500, cursor)
+            slugs += found
+            if cursor is None:
                 return slugs
-            cursor = page.cursor
+
+    async def slugs_page(self, limit: int, cursor: str | None) -> tuple[list[str], str | None]:
+        """Return the next slugs, in order, and the cursor of those behind them, None for the last ones."""
+        page = await self._documents.query("orgs", order=[Order("slug")], limit=limit, cursor=cursor)
+        return [document.data["slug"] for document in page.documents], page.cursor
 
 
 def check_slug(slug: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from convergence.domain.quota import Limits
-from convergence.engine.migrate import migrate
+from convergence.engine.migrate import migrate_all
 from convergence.tenants.orgs import Org
 from tests.unit.engine.conftest import Engine
 from tests.unit.processors.step_world import NOW
@@ -38,7 +38,7 @@ def test_the_warehouse_is_asked_for_each_org_only_where_there_are_scripts(tmp_pa
         for slug in ("globex", "initech"):
             limits = Limits(daily=1, monthly=1, concurrent=1)
             await engine.services.orgs.create(Org(slug=slug, name=slug, status="ACTIVE", limits=limits, created_at=NOW))
-        found = await migrate(replace(engine.services, warehouse=cast("Any", asked)))
+        found = await migrate_all(replace(engine.services, warehouse=cast("Any", asked)))
         assert list(found.values()) == [["001"] * scripts] * len(found)
         assert {"acme", "globex", "initech"} <= {dataset.rpartition("_")[0] for dataset in found}
         assert asked.datasets == (list(found) if scripts else [])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import cast
+
 import orjson
 
 from convergence.domain.schedule import Priority
@@ -9,6 +12,7 @@ from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.queue.waiting import ensure_queue, queued, ready_write
 from convergence.ports.bus import Message
 from convergence.ports.documents import Create, Write
+from convergence.ports.warehouse import Column, TableSchema
 from tests.unit.entry.api.conftest import ROOT, Api, RunScenario
 
 
@@ -116,8 +120,15 @@ def test_a_migration_runs_in_every_orgs_dataset_once(run_scenario: RunScenario) 
         path = "/migrations/001_notes/execute"
         everywhere = {"acme_dev": ["001_notes"], "globex_dev": ["001_notes"]}
         rehearsed = await api.ask("POST", path, headers=ROOT, params={"dry_run": "true"})
-        assert rehearsed.json() == {"dry_run": True, "migrated": everywhere}
-        assert (await api.ask("POST", path, headers=ROOT)).json() == {"dry_run": False, "migrated": everywhere}
+        assert rehearsed.json() == {"dry_run": True, "migrated": everywhere, "cursor": None}
+        one = (await api.ask("POST", path, headers=ROOT, params={"limit": "1"})).json()
+        assert one["migrated"] == {"acme_dev": ["001_notes"]}
+        rest = {"limit": "1", "cursor": one["cursor"]}
+        assert (await api.ask("POST", path, headers=ROOT, params=rest)).json() == {
+            "dry_run": False,
+            "migrated": {"globex_dev": ["001_notes"]},
+            "cursor": None,
+        }
         assert (await api.ask("POST", path, headers=ROOT)).json()["migrated"] == {"acme_dev": [], "globex_dev": []}
         assert (await api.ask("POST", "/migrations/002/execute", headers=ROOT)).status_code == 404
         assert (await api.ask("POST", "/migrations/execute", headers=ROOT)).json()["migrated"] == {
@@ -125,5 +136,33 @@ def test_a_migration_runs_in_every_orgs_dataset_once(run_scenario: RunScenario) 
             "globex_dev": [],
         }
         assert (await api.ask("POST", path, org="acme")).status_code == 401
+
+    run_scenario(scenario, orgs=("acme", "globex"))
+
+
+def test_new_columns_are_added_for_some_orgs_at_a_time(run_scenario: RunScenario) -> None:
+    """The shared tables come first; an org is looked at once, whatever the pages."""
+    table = "shop_orders_daily_raw"
+
+    async def scenario(api: Api) -> None:
+        services = api.installation.services
+        for dataset in ("acme_dev", "globex_dev"):
+            await services.warehouse.ensure_table(dataset, TableSchema(table, (Column("id", "INT64"),)))
+        schema = services.configs_dir / "shop" / "schemas" / f"{table}.json"
+        schema.parent.mkdir(exist_ok=True)
+        schema.write_text('[{"name": "id", "type": "INT64"}, {"name": "buyer", "type": "STRING"}]')
+        cast("dict[str, Path]", services.schemas.paths)[table] = schema  # a deployment reads its schemas when it starts
+        found, asked = list[dict[str, object]](), {"dry_run": "true", "limit": "1"}
+        while True:
+            page = (await api.ask("POST", "/schemas/sync", headers=ROOT, params=asked)).json()
+            found.append({"orgs": page["orgs"], "added": [*page["added"]]})
+            if page["cursor"] is None:
+                break
+            asked["cursor"] = page["cursor"]
+        assert found == [
+            {"orgs": 1, "added": [f"acme_dev.{table}"]},
+            {"orgs": 1, "added": [f"globex_dev.{table}"]},
+        ]
+        assert (await api.ask("POST", "/schemas/sync", headers=ROOT, params={"limit": "101"})).status_code == 422
 
     run_scenario(scenario, orgs=("acme", "globex"))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from typing_extensions import TypedDict
 
-from convergence.engine.schema_sync import answer, sync_schemas
+from convergence.engine.schema_sync import ORGS_AT_ONCE, sync_schemas
 from convergence.entry.api.auth import Operator
 from convergence.entry.api.json import Json, StrictRoute
 from convergence.entry.api.problems import documented
@@ -17,11 +18,16 @@ router = APIRouter(prefix="/schemas", tags=["procedures"], route_class=StrictRou
 
 
 class SyncedTables(TypedDict):
-    """dataset.table → the columns that it got, or would get; and the tables that could not be changed."""
+    """dataset.table → the columns that it got, or would get; and the tables that could not be changed.
+
+    `orgs` were looked at; where there are more, `cursor` is that of the next request.
+    """
 
     dry_run: bool
     added: dict[str, list[str]]
     failed: dict[str, str]
+    orgs: int
+    cursor: str | None
 
 
 @router.post("/sync", response_model=SyncedTables, responses=documented())
@@ -29,6 +35,14 @@ async def sync(
     at: At,
     _: Operator,
     dry_run: Annotated[bool, Query(description="Only report what would be added.")] = False,
+    limit: Annotated[int, Query(ge=1, le=100, description="How many orgs.")] = ORGS_AT_ONCE,
+    cursor: Annotated[str | None, Query(max_length=2_000, description="From the answer before.")] = None,
 ) -> Json:
-    """Add the columns of schema files that existing tables lack, in every org's dataset."""
-    return Json(answer(await sync_schemas(at.services, dry_run=dry_run), dry_run=dry_run))
+    """Add the columns of schema files that existing tables lack, in the datasets of `limit` orgs.
+
+    The request without a cursor begins with the tables that all orgs share. Repeat it with the answer's cursor until
+    there is none.
+    """
+    return Json(
+        {"dry_run": dry_run, **asdict(await sync_schemas(at.services, dry_run=dry_run, limit=limit, cursor=cursor))}
+    )

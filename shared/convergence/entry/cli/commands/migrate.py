@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from convergence.engine.migrate import migrate
+from convergence.engine.migrate import migrate_all
+from convergence.entry.cli.all_orgs import pages
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session
@@ -25,7 +26,7 @@ def command(session: Session, up_to: str | None, dry_run: bool) -> int:
     async def work() -> dict[str, list[str]]:
         session.check_configs()
         async with session.writing("migrate") as writer:
-            return await migrate(writer.services, up_to, dry_run=dry_run)
+            return await migrate_all(writer.services, up_to, dry_run=dry_run)
 
     server = session.server(writes=True)
     if server is None:
@@ -33,7 +34,9 @@ def command(session: Session, up_to: str | None, dry_run: bool) -> int:
     else:
         path = "/migrations/execute" if up_to is None else f"/migrations/{quoted(up_to)}/execute"
         asked = {"dry_run": "true" if dry_run else "false"}
-        done = server.ask("POST", path, root=True, params=asked)["migrated"]
+        done = {}
+        for page in pages(server, path, asked, orgs=lambda page: len(page["migrated"]), out=session.out):
+            done |= page["migrated"]
     if session.out.json:
         session.out.data({"dry_run": dry_run, "migrated": done})
         return 0

@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from convergence.config.files.schemas.written import schema_file
-from convergence.engine.schema_sync import answer, sync_schemas
+from convergence.engine.schema_sync import answer, sync_all_schemas
 from convergence.engine.services import dataset_of
+from convergence.entry.cli.all_orgs import pages
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.server import not_there
 from convergence.entry.cli.session import Session, known_org
@@ -81,14 +82,17 @@ def sync(session: Session, dry_run: bool) -> int:
     async def work() -> Any:
         session.check_configs()
         async with session.writing("schemas sync") as writer:
-            return answer(await sync_schemas(writer.services, dry_run=dry_run), dry_run=dry_run)
+            return answer(await sync_all_schemas(writer.services, dry_run=dry_run), dry_run=dry_run)
 
     server = session.server(writes=True)
     if server is None:
         done = session.go(work())
     else:
         asked = {"dry_run": "true" if dry_run else "false"}
-        done = server.ask("POST", "/schemas/sync", root=True, params=asked)
+        done = {"dry_run": dry_run, "added": {}, "failed": {}}
+        for page in pages(server, "/schemas/sync", asked, orgs=lambda page: int(page["orgs"]), out=session.out):
+            done["added"] |= page["added"]
+            done["failed"] |= page["failed"]
     if session.out.json:
         session.out.data(done)
     else:
