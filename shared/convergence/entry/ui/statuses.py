@@ -32,6 +32,9 @@ STATUSES: Final[dict[str, Shown]] = {
     "stopped": Shown("Stopped", "fail", "fail"),  # a backfill, or a replay of many, after too many failures
     "done": Shown("Done", "ok", "ok"),
     "delivered": Shown("Delivered", "ok", "ok"),
+    "passed": Shown("Passed", "ok", "ok"),  # of checks, and of the gate in front of FOCUS charges
+    "warned": Shown("Warned", "wait", "warn"),
+    "quarantined": Shown("Quarantined", "wait", "warn"),
     "matched": Shown("Matched", "ok", "ok"),  # of charges that are compared with a bill or an invoice
     "within": Shown("Within tolerance", "ok", "ok"),
     "explained": Shown("Explained", "wait", "warn"),

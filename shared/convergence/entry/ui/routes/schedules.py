@@ -61,7 +61,7 @@ async def pause(org: OrgName, schedule_id: str, at: At, caller: Admin, _: Signed
     """Pause a schedule until it is resumed."""
     await _check_pipeline(at, caller, org, schedule_id)
     await edit.pause(at.services, org, schedule_id)
-    return redirect(f"/ui/{org}/pipelines/schedules")
+    return redirect(f"/ui/{org}/pipelines/schedules#{schedule_id}")
 
 
 @router.post(f"{_PAGE}/{{schedule_id}}/resume")
@@ -69,7 +69,7 @@ async def resume(org: OrgName, schedule_id: str, at: At, caller: Admin, form: Si
     """Let a schedule fire again; with `catch_up` what was missed is decided too."""
     await _check_pipeline(at, caller, org, schedule_id)
     await edit.resume(at.services, org, schedule_id, catch_up="catch_up" in form)
-    return redirect(f"/ui/{org}/pipelines/schedules")
+    return redirect(f"/ui/{org}/pipelines/schedules#{schedule_id}")
 
 
 @router.get(f"{_PAGE}/{{schedule_id}}")

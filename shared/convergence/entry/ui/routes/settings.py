@@ -79,4 +79,4 @@ async def notify(org: OrgName, at: At, caller: Admin, form: Signed) -> Response:
         return replace(known, profile={name: value for name, value in profile.items() if value is not None})
 
     await at.services.orgs.change(org, edit, token=at.services.ids.new("t"))
-    return redirect(f"/ui/{org}/settings")
+    return redirect(f"/ui/{org}/settings#h-not")

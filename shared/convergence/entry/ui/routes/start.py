@@ -105,6 +105,7 @@ async def _form(
         fields=start_fields(loaded, sent),
         days=start_days(loaded, sent),
         compare=False,
+        checked="check" in sent,
         plan=plan,
         wrong=wrong,
         doubt=doubt,

@@ -74,7 +74,7 @@ async def switch(org: OrgName, webhook_id: str, switch: str, at: At, _: Admin, _
     if switch not in _SWITCH:
         raise NotFound(f"a webhook cannot be changed by {switch[:40]!r}")
     await change.update_webhook(at.services, org, webhook_id, WebhookChange(enabled=_SWITCH[switch]))
-    return redirect(f"/ui/{org}/settings/webhooks")
+    return redirect(f"/ui/{org}/settings/webhooks#{webhook_id}")
 
 
 async def _page(request: Request, at: Runtime, caller: Caller, org: str, form: Form, wrong: str) -> Response:

@@ -36,23 +36,50 @@ document.addEventListener("keydown", (event) => {
   goes = event.key === "g" && !goes;
 });
 
-// Live: what happens to the run reloads the page's content, at most once a second, and leaves open what is open.
+// Live: what happens to the run reloads the page's content, at most once a second. What is open stays open, what was
+// scrolled stays where it was, the focus stays on what it was on, and nothing changes while a field has it.
 let source = null;
 let waiting = null;
+let postponed = false;
 let ended = false;
+
+function typed() {
+  postponed = typing(document.activeElement || document.body);
+  return postponed;
+}
+
+// What has the focus, as it is found again in fresh content: alike elements are told apart by their order.
+function alike(each) {
+  return [each.tagName, each.id, each.name, each.getAttribute("href"), each.getAttribute("aria-label"), each.textContent.trim()].join("\n");
+}
+
+function focusable() {
+  return [...document.querySelectorAll("main a, main button, main summary, main [tabindex]")];
+}
 
 async function refresh() {
   waiting = null;
+  if (typed()) return;
   const answer = await fetch(location.href, { headers: { accept: "text/html" } });
   if (!answer.ok || answer.redirected) return stop();
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const opened = [...document.querySelectorAll("main details")].map((each) => each.open);
-  const focused = document.activeElement && document.activeElement.id;
-  document.querySelector("main").replaceWith(document.adoptNode(fresh.querySelector("main")));
-  document.title = fresh.title;
+  if (typed()) return;
+  const main = document.querySelector("main");
+  const active = main.contains(document.activeElement) ? document.activeElement : null;
+  const twins = active && focusable().filter((each) => alike(each) === alike(active));
+  const opened = [...main.querySelectorAll("details")].map((each) => each.open);
+  const places = [...main.querySelectorAll("[tabindex]")].map((each) => [each.scrollLeft, each.scrollTop]);
+  main.replaceWith(document.adoptNode(fresh.querySelector("main")));
   const now = [...document.querySelectorAll("main details")];
   if (now.length === opened.length) now.forEach((each, at) => { each.open = opened[at]; });
-  if (focused) document.getElementById(focused)?.focus();
+  const areas = [...document.querySelectorAll("main [tabindex]")];
+  if (areas.length === places.length) areas.forEach((each, at) => { [each.scrollLeft, each.scrollTop] = places[at]; });
+  if (active) {
+    const found = focusable().filter((each) => alike(each) === alike(active))[twins.indexOf(active)];
+    (found || document.querySelector("main")).focus({ preventScroll: true });
+  }
+  if (document.title !== fresh.title) document.getElementById("news").textContent = fresh.title;
+  document.title = fresh.title;
   if (!document.querySelector("[data-events]")) stop();
 }
 
@@ -63,8 +90,12 @@ function stop() {
 }
 
 function soon() {
-  if (waiting === null && !typing(document.activeElement || document.body)) waiting = setTimeout(refresh, 1000);
+  if (waiting === null) waiting = setTimeout(refresh, 1000);
 }
+
+document.addEventListener("focusout", () => {
+  if (postponed) soon();
+});
 
 // A stream that is refused, as when too many are open, is asked for again; until then the page is loaded now and then.
 function listen() {
