@@ -16,7 +16,7 @@ from tests.contract.warehouse.world import READ, WRITE, Body, a_lineage, load
 TRACKING: Final = load_table_schema(CONFIGS / "system/schemas/org_cost_tracking.json")
 OCTOBER: Final = date(2026, 10, 1)
 CHARGES: Final = [
-    charge(date(2026, 10, 31), "3.10"),
+    charge(date(2026, 10, 31), "3.10", InvoiceId="INV-1"),
     charge(date(2026, 10, 31), "5", ServiceName="Batch"),  # not charged any more in November
     charge(date(2026, 11, 1), "0.000000000000000001", Tags='{"team":"a"}'),
     charge(date(2026, 11, 10), "10", x_UserId="u1", x_hierarchy_path="/a"),
@@ -97,6 +97,8 @@ def _figures(found: dict[str, list[dict[str, Any]]]) -> None:
     for name in ("allocation", "by_service", "by_model", "by_team", "by_account", "by_user", "untagged"):
         assert sum(row["billed"] for row in found[name]) == total, name
     assert {row["team"]: row["billed"] for row in found["by_team"] if row["currency"] == "USD"}["/a"] == 10
+    (invoice,) = found["billed_invoices"]
+    assert (invoice["InvoiceId"], invoice["BilledCost"]) == ("INV-1", Decimal("3.10"))
     (euro,) = [row for row in found["by_service"] if row["currency"] == "EUR"]
     assert (euro["month"], euro["billed"], euro["charges"]) == (NOVEMBER, 2, 1)
 

@@ -59,15 +59,16 @@ def test_invoices_are_imported_all_or_none_and_each_once(acme: Cli, tmp_path: Pa
     refused(header + other.replace("Credit", "Refund"), "'Refund' is not one of")
 
 
-def charged(acme: Cli) -> None:
-    """Give acme one charge of 1 USD in November."""
+def charged(acme: Cli, invoice: str = "") -> None:
+    """Give acme one charge of 1 USD in November; `invoice`: the id that the bill names."""
     day = "2026-11-10"
     loaded = (
         "INSERT INTO cost_data_standard_1_3 (BilledCost, EffectiveCost, BillingAccountId, BillingCurrency,"
         " BillingPeriodStart, BillingPeriodEnd, ChargePeriodStart, ChargePeriodEnd, ChargeCategory, InvoiceIssuerName,"
-        " ProviderName, PublisherName, ServiceCategory, ServiceName, ServiceProviderName, x_pipeline_run_date)"
+        " ProviderName, PublisherName, ServiceCategory, ServiceName, ServiceProviderName, x_pipeline_run_date,"
+        " InvoiceId)"
         f" SELECT 1, 1, 'org-1', 'USD', TIMESTAMP '2026-11-01', TIMESTAMP '2026-12-01', TIMESTAMP '{day}',"
-        f" TIMESTAMP '2026-11-11', 'Usage', 'OpenAI', 'p', 'p', 's', 's', 'p', DATE '{day}'"
+        f" TIMESTAMP '2026-11-11', 'Usage', 'OpenAI', 'p', 'p', 's', 's', 'p', DATE '{day}', '{invoice}'"
     )
     pipeline = Path("configs/shop/charge.yml")
     pipeline.write_text(
@@ -127,3 +128,20 @@ def test_a_period_is_published_when_it_is_closed_and_its_invoice_agrees(acme: Cl
     assert "INV" not in acme("period", "publish", "acme", "--from", "2026-11").out
     assert acme("period", "publish", "acme", "--from", "2026-12", "--json").data["periods"] == []
     assert acme("period", "publish", "nowhere", "--from", "2026-11").code == 2
+
+
+def test_invoices_that_a_bill_names_are_recorded_from_its_charges(acme: Cli, tmp_path: Path) -> None:
+    charged(acme, invoice="INV-9")
+    file = tmp_path / "invoices.csv"
+    file.write_text(acme("report", "acme", "billed_invoices", "--csv").out)
+    (invoice,) = acme("invoice", "import", "acme", str(file), "--json").data["invoices"]
+    shown = {name: invoice[name] for name in ("month", "issuer", "account", "invoice_id", "currency", "status")}
+    assert shown == {
+        "month": "2026-11-01", "issuer": "OpenAI", "account": "org-1", "invoice_id": "INV-9", "currency": "USD",
+        "status": "Issued",
+    }  # fmt: skip
+    assert [(line["amount"], line["category"]) for line in invoice["lines"]] == [("1", "Usage")]
+    again = acme("invoice", "import", "acme", str(file))
+    assert (again.code, "is recorded already" in again.err) == (1, True)
+    assert acme("export", "focus", "acme", "--from", "2026-11", "--format", "csv", "--to-url", "out").code == 0
+    assert "INV-9" in Path("out/1.4/2026-11/InvoiceDetail.csv").read_text()

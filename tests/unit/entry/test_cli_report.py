@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 
@@ -74,3 +75,8 @@ def test_an_own_report_is_a_file_and_must_say_what_it_shows(cli: Cli, configs: P
     own.write_text("SELECT 1 AS n\n")
     with pytest.raises(InvalidInput, match="the first line must be"):
         load_reports(configs)
+
+
+def test_the_page_about_reports_lists_each() -> None:
+    page = (CONFIGS.parent / "docs/bi.md").read_text()
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == sorted(load_reports(CONFIGS))
