@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import PATIENCE_MS, Visitor
 from tests.e2e.serving import OPERATOR
@@ -32,6 +32,25 @@ def test_a_run_that_waits_says_for_what_and_is_cancelled(operator: Visitor, api:
     operator.click("Cancel the run")
     expect(page.get_by_label("Verdict")).to_contain_text("Cancelled")
     expect(page.get_by_role("button", name="Cancel the run")).to_have_count(0)
+
+
+def test_a_stream_that_ends_is_opened_again(operator: Visitor, api: httpx.Client) -> None:
+    page, asked = operator.page, list[str]()
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 1:  # as after 15 minutes
+            route.fulfill(status=200, content_type="text/event-stream", body="retry: 50\n\n")
+        else:
+            route.continue_()
+
+    page.route("**/runs/*/events", answer)
+    run_id = _ask(api, "POST", f"/pipelines/run/demo/{AWAY}")["run_id"]
+    operator.goto(f"/ui/demo/runs/{run_id}")
+    expect(page.get_by_label("Verdict")).to_contain_text("attempt 2 of 5")
+    _ask(api, "POST", f"/pipelines/cancel/demo/{run_id}")
+    expect(page.get_by_label("Verdict")).to_contain_text("Cancelled")
+    assert len(asked) > 1
 
 
 def test_runs_are_cancelled_together_after_a_count(operator: Visitor, api: httpx.Client) -> None:

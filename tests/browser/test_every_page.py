@@ -6,38 +6,11 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
 from tests.browser.conftest import Visitor
-from tests.browser.demo_site import PERIOD
+from tests.browser.pages import PAGES
 
-COSTS = "from=2026-10-10&to=2026-10-12"
-PAGES = {
-    "pipelines": "/ui/demo/pipelines",
-    "unused": "/ui/demo/pipelines?tab=unused",
-    "history": "/ui/demo/pipelines/history",
-    "no-match": "/ui/demo/pipelines/history?pipeline=none",
-    "run-failed": "/ui/demo/runs/{failed}",
-    "run-completed": "/ui/demo/runs/{costs}",
-    "run-hostile": "/ui/demo/runs/{hostile}",
-    "edit-and-replay": "/ui/demo/runs/{failed}/replay",
-    "form": "/ui/demo/run/openai/cost/usage_cost",
-    "schedules": "/ui/demo/pipelines/schedules",
-    "dead-letters": "/ui/demo/dead-letters",
-    "costs": f"/ui/demo/costs?{COSTS}",
-    "charges": f"/ui/demo/costs/charges?{COSTS}",
-    "quality": "/ui/demo/quality",
-    "period": f"/ui/demo/quality/period?{PERIOD}",
-    "payload": "/ui/demo/dead-letters/payload?code=step.failed&pipeline=shop/plans&step=load_plans",
-    "cause": "/ui/demo/dead-letters/cause?code=step.failed&pipeline=shop/plans&step=load_plans",
-    "letter": "/ui/demo/dead-letters/letter/{failed}.load_plans.0",
-    "settings": "/ui/demo/settings",
-    "webhooks": "/ui/demo/settings/webhooks",
-    "deliveries": "/ui/demo/settings/webhooks/deliveries",
-    "first-run": "/ui/initech/pipelines",
-    "admin": "/ui/admin",
-    "all-dead-letters": "/ui/_all/dead-letters",
-    "health": "/ui/_all/health",
-}
 TOUR = ("first-run", "pipelines", "run-failed", "dead-letters", "costs", "period")  # pages with a picture
 WIDTHS = (1280, 1024, 768, 641, 390, 320)  # of windows: desks, tablets and phones
 IMPACTS = ("serious", "critical")
@@ -81,3 +54,10 @@ def test_all_of_the_navigation_is_seen_on_a_tablet(operator: Visitor) -> None:
     nav = operator.page.get_by_role("navigation", name="Main")
     assert nav.evaluate("it => it.scrollWidth <= it.clientWidth"), "it is cut off"
     assert nav.get_by_role("link", name="Dead letters").inner_text().endswith("open"), "their number is missing"
+
+
+def test_the_navigation_of_a_phone_begins_where_the_page_is(operator: Visitor) -> None:
+    operator.page.set_viewport_size({"width": 390, "height": 800})
+    operator.goto("/ui/demo/settings")
+    here = operator.page.get_by_role("navigation", name="Main").get_by_role("link", name="Settings")
+    expect(here).to_be_in_viewport(ratio=1)

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PATIENCE_MS, Visitor
 from tests.browser.demo_site import FIXED, PERIOD
-from tests.browser.test_every_page import PAGES
+from tests.browser.pages import PAGES
 from tests.e2e.serving import OPERATOR
 
 expect.set_options(timeout=PATIENCE_MS)

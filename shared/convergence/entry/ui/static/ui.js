@@ -112,3 +112,7 @@ function listen() {
 }
 
 listen();
+
+// On a phone the navigation scrolls: it begins where the page is.
+const here = document.querySelector(".nav [aria-current]");
+if (here) here.parentElement.scrollLeft = here.offsetLeft - 40;
