@@ -147,7 +147,12 @@ def test_hostile_text_leaves_every_page_intact(run_scenario: RunScenario) -> Non
         await write_run(api.at.services, changed(run, transitions=moves), stored.version)
 
     async def scenario(api: Api) -> None:
-        await api.ask("PATCH", "/organizations/acme", headers={"X-CA-Root-Key": ROOT_KEY}, json={"name": HOSTILE[0]})
+
+        async def rename(text: str) -> None:
+            name = {"name": text[:200]}  # a longer one is refused
+            renamed = await api.ask("PATCH", "/organizations/acme", headers={"X-CA-Root-Key": ROOT_KEY}, json=name)
+            assert renamed.status_code == 200, renamed.text
+
         clean = (await api.run())["run_id"]
         broken = (await api.ask("POST", "/pipelines/run/acme/shop/broken", org="acme", params={"wait": 20})).json()[
             "run_id"
@@ -159,9 +164,10 @@ def test_hostile_text_leaves_every_page_intact(run_scenario: RunScenario) -> Non
             f"/ui/acme/runs/{clean}",
             f"/ui/acme/runs/{broken}",
         ]
-        pages += [f"/ui/acme/runs/{broken}/replay", "/ui/acme/run/shop/cost/daily"]
+        pages += [f"/ui/acme/runs/{broken}/replay", "/ui/acme/run/shop/cost/daily", "/ui/acme/settings"]
         expected = {path: check(await browser.get(path)).tags.count("form") for path in pages}
         for text in HOSTILE:
+            await rename(text)
             run = await api.run(json={"note": text})
             await spoil(api, clean, text)
             await spoil(api, broken, text)
