@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import IO, Final
 
 from convergence.errors import SchemaMismatch, did_you_mean
-from convergence.ports.column_values import type_name
+from convergence.ports.column_values import declared_type, type_name
 from convergence.ports.http.json_text import has_long_number, quote_long_numbers, twin_key
 from convergence.ports.warehouse import LINEAGE_COLUMNS, BadRow, Column, RowFile, TableSchema
 from convergence.ports.warehouse.files import COLUMNS_MAX, FileFormat
@@ -156,7 +156,7 @@ def problem_of(column: Column, file: RowFile) -> str:
         first, last = file.between[column.name]
         days = f"{first}" if first == last else f"from {first} to {last}"
         return f"is not {type_name(column)} {days}"
-    return f"is not {type_name(column)}"
+    return f"is not {declared_type(column)}"
 
 
 def refuse(file: RowFile, bad: Sequence[BadRow], rows: int) -> None:

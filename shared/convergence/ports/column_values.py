@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import orjson
 
+from convergence.ports.column_bounds import DECIMALS, whole_and_places, with_bounds
 from convergence.ports.warehouse import Column
 
 ALIASES: Final = {
@@ -57,6 +58,11 @@ def type_name(column: Column) -> str:
     """Return the plain GoogleSQL name: `INTEGER` is INT64, `NUMERIC(10, 2)` is NUMERIC."""
     name = column.type.upper().partition("(")[0].strip()
     return ALIASES.get(name, name)
+
+
+def declared_type(column: Column) -> str:
+    """Return the GoogleSQL type with its bounds: `NUMERIC(10, 2)`, `STRING(20)`."""
+    return with_bounds(type_name(column), column.bounds)
 
 
 def convert(column: Column, value: Any) -> Any:
@@ -132,7 +138,22 @@ def _single(column: Column, value: Any) -> Any:
         if not isinstance(value, Mapping):
             raise ValueError("not an object")
         return {field.name: convert(field, value.get(field.name)) for field in column.fields}
-    return _CONVERT[name](value)
+    found = _CONVERT[name](value)
+    return _bounded(name, column.bounds, found) if column.bounds else found
+
+
+def _bounded(name: str, bounds: tuple[int, ...], value: str) -> str:
+    """Return a converted value within its column's bounds. Raises `ValueError` for a longer text or number."""
+    if name not in DECIMALS:
+        length = len(b64decode(value)) if name == "BYTES" else len(value)
+        if length > bounds[0]:
+            raise ValueError("too long")
+        return value
+    whole, places = whole_and_places(bounds)
+    number = _rounded(Decimal(value), places)
+    if _magnitude(number) > whole:
+        raise ValueError("too large")
+    return f"{number.normalize(_EXACT):f}"
 
 
 def _plain(value: Any) -> Any:

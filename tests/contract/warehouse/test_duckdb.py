@@ -256,3 +256,33 @@ def test_one_statement_may_alter_a_table_in_several_ways(run: Callable[[Body], N
         assert await columns(warehouse) == ["listed_model", "list_price", "tags", "units"]
 
     run(body)
+
+
+def bounded_table(folder: Path, bounds: str = "") -> TableSchema:
+    path = folder / f"schemas{len(bounds)}" / "bounded.json"
+    path.parent.mkdir()
+    path.write_text(f'[{{"name": "id", "type": "INT64"}}, {{"name": "cost", "type": "NUMERIC"{bounds}}}]')
+    return load_table_schema(path)
+
+
+def test_bounds_of_a_table_hold_for_loads_and_sql_that_do_not_know_them(
+    run: Callable[[Body], None], tmp_path: Path
+) -> None:
+    """The stand-in of BigQuery has no such bounds; BigQuery itself has."""
+    bounded, plain = bounded_table(tmp_path, ', "precision": "6", "scale": "2"'), bounded_table(tmp_path)
+
+    async def body(warehouse: Warehouse) -> None:
+        await warehouse.ensure_table("acme_prod", bounded)
+        await load(warehouse, plain, [{"id": 1, "cost": "1.235"}])
+        text = "INSERT INTO bounded (id, cost, x_org_slug) VALUES (2, -1.235, 'acme')"
+        await warehouse.query(Statement(text, scope=WRITE))
+        stored = [(1, Decimal("1.24")), (2, Decimal("-1.24"))]
+        assert await rows_of(warehouse, "SELECT id, cost FROM bounded ORDER BY id") == stored
+        for mode in (WriteMode.APPEND, WriteMode.OVERWRITE):
+            with pytest.raises((StepFailed, SchemaMismatch), match=r"too long for the column cost NUMERIC\(6, 2\)"):
+                await load(warehouse, plain, [{"id": 1, "cost": "12345"}], job_id=f"j{mode}", mode=mode)
+        assert await rows_of(warehouse, "SELECT id, cost FROM bounded ORDER BY id") == stored
+        [cost] = [each for each in await warehouse.columns("acme_prod", "bounded") if each.name == "cost"]
+        assert (cost.type, cost.bounds, cost.description) == ("NUMERIC", (6, 2), "")
+
+    run(body)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from convergence.adapters.googlesql.types import column_type
-from convergence.ports.column_values import convert, text_of, type_name
+from convergence.ports.column_values import convert, declared_type, text_of, type_name
 from convergence.ports.warehouse import Column, Row
 
 
@@ -21,7 +21,7 @@ def misfit(column: Column, value: Any) -> str | None:
     except ValueError:
         if value is None:
             return "is REQUIRED, but has no value"
-        return f"must be {column_type(column)}, got {_shown(value)}"
+        return f"must be {declared_type(column) if column.bounds else column_type(column)}, got {_shown(value)}"
     return None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from convergence.errors import InvalidInput, did_you_mean
+from convergence.ports.column_bounds import bounds_problem, with_bounds
 from convergence.ports.column_values import ALIASES
 from convergence.ports.warehouse import Column
 
@@ -35,10 +36,15 @@ _WORD: Final = re.compile(r"[A-Za-z_]\w*")
 
 @dataclass(frozen=True, slots=True)
 class SqlType:
-    """A GoogleSQL type: a scalar, `ARRAY` with one unnamed field, or `STRUCT` with fields (a name may be empty)."""
+    """A GoogleSQL type: a scalar, `ARRAY` with one unnamed field, or `STRUCT` with fields (a name may be empty).
+
+    `bounds` are those of a column or variable: precision and scale, or the length. Expressions have none, so `str`
+    leaves them out.
+    """
 
     name: str
     fields: tuple[tuple[str, SqlType], ...] = ()
+    bounds: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         if self.name == "ARRAY":
@@ -46,6 +52,11 @@ class SqlType:
         if self.name == "STRUCT":
             return "STRUCT<" + ", ".join(f"{_written(name)} {kind}".strip() for name, kind in self.fields) + ">"
         return self.name
+
+    @property
+    def declared(self) -> str:
+        """The text of the type with its own bounds: `NUMERIC(10, 2)`."""
+        return with_bounds(str(self), self.bounds)
 
     @property
     def element(self) -> SqlType:
@@ -104,9 +115,16 @@ def _parse(tokens: list[str], position: int, text: str, depth: int = 0) -> tuple
         raise InvalidInput(
             f"{text!r}: no GoogleSQL type is called {name!r}.{did_you_mean(name, [*SCALARS, 'ARRAY', 'STRUCT'])}"
         )
-    if tokens[position] == "(":  # NUMERIC(10, 2), STRING(20): bounds are BigQuery's to check
-        position = tokens.index(")", position) + 1 if ")" in tokens[position:] else len(tokens) - 1
-    return SqlType(name), position
+    if tokens[position] != "(":
+        return SqlType(name), position
+    end = tokens.index(")", position) if ")" in tokens[position:] else len(tokens) - 1
+    inside = tokens[position + 1 : end]
+    if not all(word.isdigit() for word in inside[::2]) or any(word != "," for word in inside[1::2]):
+        raise InvalidInput(f"{text!r} is not a GoogleSQL type: whole numbers stand in its parentheses.")
+    bounds = tuple(map(int, inside[::2]))
+    if problem := bounds_problem(name, bounds):
+        raise InvalidInput(f"{text!r}: {problem}.")
+    return SqlType(name, bounds=bounds), end + 1
 
 
 def _parse_fields(name: str, tokens: list[str], position: int, text: str, depth: int) -> tuple[SqlType, int]:
@@ -125,7 +143,7 @@ def _parse_fields(name: str, tokens: list[str], position: int, text: str, depth:
 
 
 def column_type(column: Column) -> SqlType:
-    """Return the type of a schema file's column, its mode included."""
+    """Return the type of a schema file's column, its mode included, without its bounds."""
     name = ALIASES.get(column.type.upper(), column.type.upper())
     if name == "STRUCT":
         kind = SqlType("STRUCT", tuple((field.name, column_type(field)) for field in column.fields))
@@ -140,7 +158,7 @@ def described(name: str, kind: SqlType, *, required: bool = False, description: 
     inner = kind.element if repeated else kind
     fields = tuple(described(field, each) for field, each in inner.fields) if inner.name == "STRUCT" else ()
     mode = "REPEATED" if repeated else "REQUIRED" if required else "NULLABLE"
-    return Column(name, inner.name, mode, description, fields)
+    return Column(name, inner.name, mode, description, fields, inner.bounds)
 
 
 # Columns of tables: (dataset, table) → ((name, GoogleSQL type), …); the dataset of a temporary table is ''.

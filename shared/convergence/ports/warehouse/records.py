@@ -51,13 +51,17 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column as in a BigQuery schema file: GoogleSQL type, mode NULLABLE, REQUIRED or REPEATED."""
+    """A column as in a BigQuery schema file: GoogleSQL type, mode NULLABLE, REQUIRED or REPEATED.
+
+    `bounds` are precision and scale of a NUMERIC or BIGNUMERIC, the length of a STRING or BYTES; () for none.
+    """
 
     name: str
     type: str
     mode: str = "NULLABLE"
     description: str = ""
     fields: tuple[Column, ...] = ()
+    bounds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

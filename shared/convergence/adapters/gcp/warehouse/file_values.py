@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from convergence.adapters.googlesql.types import SqlType
+from convergence.ports.column_bounds import DECIMALS, whole_and_places
 from convergence.ports.column_values import DAY, MOMENT, NUMBER, WHOLE, type_name
 from convergence.ports.warehouse import Column, FileFormat, RowFile
 
@@ -56,12 +57,26 @@ def value_of(column: Column, text: str, file: RowFile) -> str:
         parsed = f"SAFE.PARSE_TIMESTAMP({quoted(file.formats[column.name])}, {text})"
         value = parsed if name == "TIMESTAMP" else f"{name}({parsed})"
     elif name in _SCALE and file.digits == "refuse":
-        value = f"IF({_BEHIND.replace('$x', text)} <= {_SCALE[name]}, {value}, NULL)"
+        places = whole_and_places(column.bounds)[1] if column.bounds else _SCALE[name]
+        value = f"IF({_BEHIND.replace('$x', text)} <= {places}, {value}, NULL)"
+    if column.bounds:
+        value = _within(column, value)
     if column.name in file.between and file.outside == "bad":
         first, last = file.between[column.name]
         value = f"IF(DATE({value}) BETWEEN DATE '{first}' AND DATE '{last}', {value}, NULL)"
     allowed = file.allowed.get(column.name)
     return value if allowed is None else f"IF({text} IN ({', '.join(map(quoted, allowed))}), {value}, NULL)"
+
+
+def _within(column: Column, value: str) -> str:
+    """Return the SQL of a value within its column's bounds, NULL for one that is longer."""
+    name = type_name(column)
+    if name not in DECIMALS:
+        length = "BYTE_LENGTH" if name == "BYTES" else "CHAR_LENGTH"
+        return f"IF({length}({value}) <= {column.bounds[0]}, {value}, NULL)"
+    whole, places = whole_and_places(column.bounds)
+    rounded, most = f"ROUND({value}, {places})", f"{name} '{10**whole - 1}.{'9' * places}'"
+    return f"IF(ABS({rounded}) <= {most}, {rounded}, NULL)"
 
 
 def quoted(text: str) -> str:

@@ -23,11 +23,12 @@ _TYPES = {
     exp.DataType.Type.FLOAT: "DOUBLE",
     exp.DataType.Type.TEXT: "VARCHAR",
     exp.DataType.Type.VARCHAR: "VARCHAR",
+    exp.DataType.Type.BINARY: "BLOB",
 }
 
 
 class _Generator(DuckDBGenerator):
-    """DuckDB text with our type names: bounds such as NUMERIC(10, 2) are checked by BigQuery, not here."""
+    """DuckDB text with our type names. Bounds such as NUMERIC(10, 2) are left out: `column_bounds` checks them."""
 
     def datatype_sql(self, expression: exp.DataType) -> str:
         """Write a type."""

@@ -104,7 +104,7 @@ class Execution:
     def evaluate(self, text: Text, kind: SqlType | None) -> Variable:
         """Return the value of an expression, in the type `kind` or its own."""
         with self.at(text):
-            sql = f"SELECT CAST(({text.sql}\n) AS {kind})" if kind is not None else f"SELECT ({text.sql}\n)"
+            sql = f"SELECT CAST(({text.sql}\n) AS {kind.declared})" if kind is not None else f"SELECT ({text.sql}\n)"
             outcome = self.select(sql, text)
             [(_, found)], [(value,)] = outcome.columns, outcome.rows
             return Variable(kind or found, value)
@@ -121,7 +121,7 @@ class Execution:
         if variable.type == kind or variable.value is None:
             return variable.value
         context = replace(self.context, parameters=(("value", variable.type),))
-        translation = self._statements.prepare(self.job, f"SELECT CAST(@value AS {kind})", context)
+        translation = self._statements.prepare(self.job, f"SELECT CAST(@value AS {kind.declared})", context)
         outcome = self._execute_on_duckdb(
             lambda: self._statements.run(self.job, translation, {"p_value": as_value(variable)}, 1)
         )

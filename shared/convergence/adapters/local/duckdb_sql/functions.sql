@@ -106,6 +106,12 @@ CREATE OR REPLACE MACRO googlesql.within
   (x BLOB, n) AS CASE WHEN octet_length(x) > n THEN error('the bytes are more than their type has') ELSE x END;
 CREATE OR REPLACE MACRO googlesql.within_or_null
   (x VARCHAR, n) AS CASE WHEN length(x) <= n THEN x END, (x BLOB, n) AS CASE WHEN octet_length(x) <= n THEN x END;
+-- What is written into a column with bounds; `c` is its name and type.
+CREATE OR REPLACE MACRO googlesql.numeric_stored(x, s, l, c) AS CASE WHEN abs(round(x, s)) >= l THEN error('the number ' || x || ' has more digits than the column ' || c) ELSE CAST(round(x, s) AS DECIMAL(38, 9)) END;
+CREATE OR REPLACE MACRO googlesql.bignumeric_stored(x, s, l, c) AS CASE WHEN abs(round(x, s)) >= l THEN error('the number ' || x || ' has more digits than the column ' || c) ELSE CAST(round(x, s) AS DECIMAL(38, 18)) END;
+CREATE OR REPLACE MACRO googlesql.stored_within
+  (x VARCHAR, n, c) AS CASE WHEN length(x) > n THEN error('a text of ' || length(x) || ' characters is too long for the column ' || c) ELSE x END,
+  (x BLOB, n, c) AS CASE WHEN octet_length(x) > n THEN error('a value of ' || octet_length(x) || ' bytes is too long for the column ' || c) ELSE x END;
 -- REPEAT, LPAD and RPAD give at most 1 MiB, as in BigQuery.
 CREATE OR REPLACE MACRO googlesql.pad_length(n) AS CAST(CASE WHEN n > 1048576 THEN error('LPAD and RPAD give 1 MB at most') ELSE googlesql.sized(n) END AS INTEGER);
 CREATE OR REPLACE MACRO googlesql.pad_length_or_null(n) AS CAST(CASE WHEN n BETWEEN 0 AND 1048576 THEN n END AS INTEGER);
@@ -499,7 +505,8 @@ CREATE OR REPLACE MACRO googlesql.type_name(t) AS
 CREATE OR REPLACE MACRO googlesql.columns(project, dataset) AS TABLE
   SELECT project AS table_catalog, schema_name AS table_schema, table_name, column_name, column_index AS ordinal_position,
     CASE WHEN is_nullable THEN 'YES' ELSE 'NO' END AS is_nullable,
-    CASE WHEN ends_with(data_type, '[]') THEN 'ARRAY<' || googlesql.type_name(replace(data_type, '[]', '')) || '>'
+    CASE WHEN regexp_matches(comment, '^(NUMERIC|BIGNUMERIC|STRING|BYTES)\([0-9, ]+\)') THEN regexp_extract(comment, '^[^)]*\)')
+      WHEN ends_with(data_type, '[]') THEN 'ARRAY<' || googlesql.type_name(replace(data_type, '[]', '')) || '>'
       ELSE googlesql.type_name(data_type) END AS data_type,
     'NEVER' AS is_generated, 'NO' AS is_hidden, 'NO' AS is_system_defined,
     CASE WHEN column_name = 'x_ingestion_date' THEN 'YES' ELSE 'NO' END AS is_partitioning_column,

@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from convergence.adapters.local.duckdb_sql.column_bounds import IS_COPY
 from convergence.adapters.local.duckdb_sql.pivots import expand_pivots
 from convergence.errors import StepFailed
 
@@ -95,13 +96,18 @@ def _create(tree: exp.Expr) -> exp.Expr:
     """CLONE and COPY are copies; a materialized view is a view; keys that are not enforced are dropped."""
     clone = tree.args.get("clone")
     if clone is not None:
+        tree.meta[IS_COPY] = True
         tree.set("clone", None)
         tree.set("expression", exp.select("*").from_(clone.this))
     properties = tree.args.get("properties")
     if properties is not None:
         kept = [each for each in properties.expressions if isinstance(each, exp.TemporaryProperty | exp.LikeProperty)]
         tree.set("properties", exp.Properties(expressions=kept) if kept else None)
+        if any(isinstance(each, exp.LikeProperty) for each in kept):
+            tree.meta[IS_COPY] = True
     if isinstance(tree.this, exp.Schema):
+        if tree.args.get("expression") is not None and tree.find(exp.ColumnDef) is not None:
+            raise StepFailed("CREATE TABLE with types and AS cannot run here: create the table, then INSERT the rows.")
         columns = [each for each in tree.this.expressions if isinstance(each, exp.ColumnDef | exp.Identifier)]
         tree.this.set("expressions", columns)
         for column in columns:

@@ -18,6 +18,7 @@ from convergence.adapters.googlesql.refusal import refusing
 from convergence.adapters.googlesql.types import Catalog
 from convergence.adapters.local.duckdb_sql.aliases import keep_aliases_out, resolve_aliases
 from convergence.adapters.local.duckdb_sql.assignments import check_assignments
+from convergence.adapters.local.duckdb_sql.column_bounds import Note, apply_bounds, notes_of, refuse_inner_bounds
 from convergence.adapters.local.duckdb_sql.column_types import refuse_float_joins
 from convergence.adapters.local.duckdb_sql.context import StatementContext
 from convergence.adapters.local.duckdb_sql.dialect import to_duckdb
@@ -59,6 +60,8 @@ class Translation:
     from_query: bool = False  # … out of a query
     removes: bool = False  # DELETE or TRUNCATE
     merges: bool = False  # MERGE: answers INSERT, UPDATE or DELETE for each row
+    notes: tuple[Note, ...] = ()  # comments of columns with bounds
+    unless_exists: bool = False  # CREATE TABLE IF NOT EXISTS
     columns: frozenset[str] = frozenset()  # all columns in scope, for messages
     fence: Fence = field(kw_only=True)
 
@@ -79,6 +82,7 @@ def parse(sql: str, context: StatementContext) -> Parsed:
     """
     raw = parse_statement(sql)
     check_references(raw, context.scope, project=context.project)
+    refuse_inner_bounds(raw)
     tree = shape(raw)
     refuse_unknown(tree)
     touched = check_access(tree, context.scope, project=context.project, temporary=context.temporary)
@@ -104,9 +108,11 @@ def translate(parsed: Parsed, context: StatementContext, catalog: Catalog) -> Tr
     refuse_float_joins(tree, catalog)
     keep_aliases_out(tree, catalog)
     check_assignments(tree, catalog)
+    notes = notes_of(tree, catalog)
     tree = apply_rules(tree)
     _show_intervals(tree)
     _keep_arrays_whole(tree)
+    apply_bounds(tree, catalog)
     creates = isinstance(tree, exp.Create) and str(tree.args["kind"]).upper() == "TABLE"
     [created] = parsed.touched.writes if creates else [("", "")]
     return Translation(
@@ -120,6 +126,8 @@ def translate(parsed: Parsed, context: StatementContext, catalog: Catalog) -> Tr
         removes=isinstance(tree, exp.Delete | exp.TruncateTable),
         merges=isinstance(tree, exp.Merge),
         from_query=creates and isinstance(tree.args.get("expression"), exp.Query),
+        notes=notes,
+        unless_exists=creates and bool(tree.args.get("exists")),
         columns=frozenset(name for columns in catalog.values() for name, _ in columns),
         fence=_fence(context),
     )

@@ -7,13 +7,17 @@ the point: what does not fit is an error, never a rounding of the integer part.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 
 from convergence.adapters.googlesql.types import SqlType
 from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
+from convergence.ports.column_bounds import DECIMALS, whole_and_places, with_bounds
 
 NUMERIC: Final = "DECIMAL(38,9)"
 BIGNUMERIC: Final = "DECIMAL(38,18)"
+
+WHOLE_HERE: Final = {"NUMERIC": 29, "BIGNUMERIC": 20}  # digits before the point
 
 _DUCKDB: Final = {
     "STRING": "VARCHAR",
@@ -42,6 +46,7 @@ _GOOGLESQL: Final = {duckdb: googlesql for googlesql, duckdb in _DUCKDB.items()}
     '"NULL"': "INT64",
     "TIMESTAMP_NS": "DATETIME",
 }
+_DECLARED: Final = re.compile(r"(NUMERIC|BIGNUMERIC|STRING|BYTES)\(([0-9]+(?:, [0-9]+)?)\)(?:\n|\Z)")
 _QUOTED: Final = re.compile(r'"((?:[^"]|"")*)"')
 
 
@@ -70,6 +75,37 @@ def from_duckdb(text: str) -> SqlType:
             return SqlType("FLOAT64")
         return SqlType("NUMERIC" if scale <= 9 else "BIGNUMERIC")
     return SqlType(_GOOGLESQL.get(text, "STRING"))
+
+
+def from_stored(text: str, comment: str) -> tuple[SqlType, str]:
+    """Return the type of a table's column with its bounds, and its description.
+
+    DuckDB has no such types, so the first line of the column's comment declares them (`declaration`).
+    """
+    kind = from_duckdb(text)
+    found = _DECLARED.match(comment)
+    if found is None or found[1] != kind.name:
+        return kind, comment
+    bounds = tuple(int(number) for number in found[2].split(", "))
+    return replace(kind, bounds=bounds), comment[found.end() :]
+
+
+def declaration(kind: SqlType, description: str = "") -> str:
+    """Return the comment of a column, from which `from_stored` reads its bounds; '' for none."""
+    return "\n".join(part for part in (kind.declared if kind.bounds else "", description) if part)
+
+
+def stored_value(value: str, column: str, name: str, bounds: tuple[int, ...]) -> str:
+    """Return the SQL of a value as a column with bounds stores it: rounded, or an error that names the column."""
+    shown = f"{column} {with_bounds(name, bounds)}".replace("'", "''")
+    too_long = f"error('a value is too long for the column {shown}')"
+    if name not in DECIMALS:
+        length = "octet_length" if name == "BYTES" else "length"
+        return f"CASE WHEN {length}({value}) > {bounds[0]} THEN {too_long} ELSE {value} END"
+    whole, places = whole_and_places(bounds)
+    rounded = f"CAST(round({value}, {places}) AS {_DUCKDB[name]})"
+    limit = "false" if whole >= WHOLE_HERE[name] else f"abs({rounded}) >= {10**whole}"
+    return f"CASE WHEN {limit} THEN {too_long} ELSE {rounded} END"
 
 
 def _struct_field(part: str) -> tuple[str, SqlType]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from threading import Lock
 
 from convergence.adapters.googlesql.types import SqlType
-from convergence.adapters.local.duckdb_sql.types import from_duckdb
+from convergence.adapters.local.duckdb_sql.types import from_stored
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.errors import StepFailed, did_you_mean
@@ -63,10 +63,10 @@ class TableCatalog:
     @staticmethod
     def _look_up(job: Job, name: Name) -> Columns:
         dataset, table = name
-        query = statement("columns" if dataset else "temporary_columns")
+        query = statement("described_columns" if dataset else "temporary_columns")
         values = {"dataset": dataset, "table": table} if dataset else {"table": table}
         rows = job.execute(query, values).fetchall()
-        return tuple((str(column), from_duckdb(str(kind))) for column, kind, *_ in rows)
+        return tuple((str(column), from_stored(str(kind), str(text))[0]) for column, kind, _, text in rows)
 
     @staticmethod
     def _tables(job: Job, dataset: str) -> list[str]:

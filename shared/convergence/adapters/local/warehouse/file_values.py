@@ -13,10 +13,11 @@ from decimal import Decimal
 from typing import Final
 
 from convergence.adapters.googlesql.types import column_type
-from convergence.adapters.local.duckdb_sql.types import duckdb_type
+from convergence.adapters.local.duckdb_sql.types import WHOLE_HERE, duckdb_type
 from convergence.adapters.local.warehouse.named_sql import quoted
 from convergence.adapters.local.warehouse.rows import CASES
 from convergence.adapters.row_files import problem_of
+from convergence.ports.column_bounds import DECIMALS, whole_and_places
 from convergence.ports.column_values import type_name
 from convergence.ports.warehouse import Column, FileFormat, RowFile
 
@@ -60,7 +61,7 @@ def value_of(column: Column, source: str, kind: str, file: RowFile) -> Value:
     text = as_text(source, kind, file)
     allowed = file.allowed.get(column.name)
     between = file.between.get(column.name) if file.outside == "bad" else None
-    limited = allowed is not None or between is not None
+    limited = allowed is not None or between is not None or bool(column.bounds)
     direct = None if limited or column.name in file.formats else _direct(column, source, kind)
     if direct is not None:
         return Value(source, direct, direct, "")
@@ -68,11 +69,28 @@ def value_of(column: Column, source: str, kind: str, file: RowFile) -> Value:
         return Value(text, text, text, "")
     listed = "" if allowed is None else f" AND {text} IN ({', '.join(map(quoted, allowed))})"
     cases = [*_float_cases(column, source, kind), *_cases(column, text, file)]
-    whens = " ".join(f"WHEN ({test}){listed}{_between(value, between)} THEN {value}" for test, value in cases)
     problem = problem_of(column, file)
-    strict = f"CASE WHEN {text} IS NULL THEN NULL {whens} ELSE error({quoted(problem)}) END"
-    lenient = f"TRY(CASE {whens} END)"
+    wrong = f"error({quoted(problem)})"
+    tests = [(f"({test}){listed}{_between(value, between)}", value) for test, value in cases]
+    strict = " ".join(f"WHEN {test} THEN {_within(column, value, wrong)}" for test, value in tests)
+    strict = f"CASE WHEN {text} IS NULL THEN NULL {strict} ELSE {wrong} END"
+    lenient = "TRY(CASE " + " ".join(f"WHEN {test} THEN {_within(column, value, 'NULL')}" for test, value in tests)
+    lenient += " END)"
     return Value(text, strict, lenient, problem)
+
+
+def _within(column: Column, value: str, otherwise: str) -> str:
+    """Return the SQL of a value within its column's bounds, `otherwise` for one that is longer."""
+    if not column.bounds:
+        return value
+    name = type_name(column)
+    if name not in DECIMALS:
+        length = "octet_length" if name == "BYTES" else "length"
+        return f"CASE WHEN {length}({value}) <= {column.bounds[0]} THEN {value} ELSE {otherwise} END"
+    whole, places = whole_and_places(column.bounds)
+    rounded = f"CAST(round({value}, {places}) AS {duckdb_type(column_type(column))})"
+    fits = "true" if whole >= WHOLE_HERE[name] else f"abs({rounded}) < {10**whole}"
+    return f"CASE WHEN {fits} THEN {rounded} ELSE {otherwise} END"
 
 
 def inside_of(column: Column, value: Value, file: RowFile) -> str | None:
@@ -160,9 +178,11 @@ def _cases(column: Column, text: str, file: RowFile) -> list[tuple[str, str]]:
     quick = [(_QUICK[name].replace("$x", text), _quick_value(column, text))] if name in _QUICK else []
     if name not in _SCALE or file.digits == "round":
         return quick + cases
-    plain = _PLAIN_BEHIND.format(scale=_SCALE[name]).replace("$x", text)
+    scale = whole_and_places(column.bounds)[1] if column.bounds else _SCALE[name]
+    quick = quick if scale == _SCALE[name] else []
+    plain = _PLAIN_BEHIND.format(scale=scale).replace("$x", text)
     behind = _BEHIND.replace("$x", text)
-    exact = f"(CASE WHEN contains(lower({text}), 'e') THEN {behind} <= {_SCALE[name]} ELSE {plain} END)"
+    exact = f"(CASE WHEN contains(lower({text}), 'e') THEN {behind} <= {scale} ELSE {plain} END)"
     return quick + [(f"{test} AND {exact}", value) for test, value in cases]
 
 

@@ -8,14 +8,16 @@ from typing import Any
 
 from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
-from convergence.adapters.local.duckdb_sql.types import duckdb_type
+from convergence.adapters.local.duckdb_sql.types import duckdb_type, stored_value
 from convergence.adapters.local.warehouse import ledger
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.rows import listed, rows_of_files, staged_columns
 from convergence.adapters.local.warehouse.stage import CHUNK, NdjsonStage
+from convergence.adapters.local.warehouse.tables import columns_of
 from convergence.adapters.warehouse_checks import check_load, noted_reads, read_source
-from convergence.ports.warehouse import Load, LoadResult, TableSchema, WriteMode
+from convergence.ports.column_values import type_name
+from convergence.ports.warehouse import Column, Load, LoadResult, TableSchema, WriteMode
 
 
 def load_slices(job: Job, load: Load, stages: Sequence[NdjsonStage], finished_at: Any) -> LoadResult:
@@ -76,7 +78,7 @@ def _replace(job: Job, load: Load, source: str) -> tuple[int, int]:
         removed = _count(job, statement("delete_slice", **words, dates=dates), _slice(load) | values)
     if not source:
         return removed, 0
-    select, values = _select(load)
+    select, values = _select(job, load)
     return removed, _count(job, statement("insert", **words, select=select, source=source), values)
 
 
@@ -85,7 +87,7 @@ def _merge(job: Job, load: Load, source: str) -> tuple[int, int]:
     if not source:
         return 0, 0
     words = {"table": duckdb_name(load.dataset, load.table.name)}
-    select, values = _select(load)
+    select, values = _select(job, load)
     job.execute(statement("staged", select=select, source=source), values)
     keys = [*load.key_fields, *(["x_pipeline_run_date"] if load.dates is not None else [])]
     match = " AND ".join(f"kept.{key} IS NOT DISTINCT FROM staged.{key}" for key in map(duckdb_name, keys))
@@ -117,9 +119,13 @@ def _dates(load: Load, table: str) -> tuple[str, dict[str, Any]]:
     return f" AND {table}x_pipeline_run_date IN (SELECT unnest(CAST($dates AS DATE[])))", {"dates": list(load.dates)}
 
 
-def _select(load: Load) -> tuple[str, dict[str, Any]]:
-    """Return the select list, lineage included, and its parameters."""
-    parts = [duckdb_name(column.name) for column in staged_columns(load.table)]
+def _select(job: Job, load: Load) -> tuple[str, dict[str, Any]]:
+    """Return the select list, lineage included, and its parameters. Values keep within the table's own bounds."""
+    bounded = {each.name: each for each in columns_of(job, load.dataset, load.table.name) if each.bounds}
+    parts = [
+        _within(bounded[column.name]) if column.name in bounded else duckdb_name(column.name)
+        for column in staged_columns(load.table)
+    ]
     lineage = load.lineage
     values: dict[str, Any] = {
         **_slice(load),
@@ -130,6 +136,11 @@ def _select(load: Load) -> tuple[str, dict[str, Any]]:
     parts += [f"CAST(${name} AS {_type(load, name)}) AS {name}" for name in values]
     date, more = _run_date(load)
     return ", ".join([*parts, f"{date} AS x_pipeline_run_date"]), values | more
+
+
+def _within(column: Column) -> str:
+    name = duckdb_name(column.name)
+    return f"{stored_value(name, column.name, type_name(column), column.bounds)} AS {name}"
 
 
 def _run_date(load: Load) -> tuple[str, dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -25,6 +25,7 @@ from convergence.ports.warehouse import QueryResult
 if TYPE_CHECKING:
     import duckdb
 
+    from convergence.adapters.local.duckdb_sql.column_bounds import Note
     from convergence.adapters.local.duckdb_sql.context import StatementContext
     from convergence.adapters.local.duckdb_sql.translate import Parsed, Translation
 
@@ -122,10 +123,14 @@ class Statements:
     def execute(job: Job, translation: Translation, values: Mapping[str, Any]) -> Answer:
         """Run a translated statement behind its fence. Raises `Denied`, and what DuckDB raises."""
         given = {name: values[name] for name in translation.parameters}
+        notes = () if translation.unless_exists and _exists(job, translation.creates) else translation.notes
         *first, last = translation.statements
-        for sql in first:
+        for place, sql in enumerate(first):
             run_inside(job, translation.fence, sql, given)
-        return run_inside(job, translation.fence, last, given)
+            _keep(job, notes, place)
+        answer = run_inside(job, translation.fence, last, given)
+        _keep(job, notes, len(first))
+        return answer
 
     def explain(self, job: Job, translation: Translation, values: Mapping[str, Any]) -> None:
         """Let DuckDB resolve names and types without running anything."""
@@ -167,6 +172,7 @@ class Statements:
         """Make the table of a statement without its rows."""
         rows = " WITH NO DATA" if translation.from_query else ""
         run_inside(job, translation.fence, translation.sql + rows, dict.fromkeys(translation.parameters))
+        _keep(job, translation.notes, 0)
         job.has_defined = True
 
     def estimate_bytes(self, job: Job, translation: Translation) -> int:
@@ -177,6 +183,18 @@ class Statements:
             found = job.execute(statement("table_rows"), values).fetchone()
             total += int(found[0] if found else 0) * sum(_WIDTH.get(kind.name, 8) for _, kind in columns)
         return total
+
+
+def _keep(job: Job, notes: Sequence[Note], place: int) -> None:
+    """Store the bounds of the columns that the statement at this place has defined."""
+    for _, comment in (each for each in notes if each[0] == place):
+        job.execute(comment)
+
+
+def _exists(job: Job, table: tuple[str, str] | None) -> bool:
+    dataset, name = table or ("", "")
+    values = {"dataset": dataset, "table": name} if dataset else {"table": name}
+    return bool(job.execute(statement("columns" if dataset else "temporary_columns"), values).fetchall())
 
 
 def _refuse_twins(columns: tuple[tuple[str, SqlType], ...]) -> None:
@@ -192,7 +210,7 @@ def _widen(job: Job, table: tuple[str, str]) -> None:
     dataset, name = table
     query = statement("columns" if dataset else "temporary_columns")
     values = {"dataset": dataset, "table": name} if dataset else {"table": name}
-    for column, kind in job.execute(query, values).fetchall():
+    for column, kind, *_ in job.execute(query, values).fetchall():
         expected = duckdb_type(from_duckdb(str(kind)))
         if expected != kind and "STRUCT" not in kind and "TUPLE" not in kind:
             words = {"table": duckdb_name(dataset or "temp", name), "column": duckdb_name(str(column))}

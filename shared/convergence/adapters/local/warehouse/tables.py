@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from convergence.adapters.googlesql.types import column_type, described
+from convergence.adapters.googlesql.types import SqlType, column_type, described
 from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
-from convergence.adapters.local.duckdb_sql.types import duckdb_type, from_duckdb
+from convergence.adapters.local.duckdb_sql.types import declaration, duckdb_type, from_stored
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
 from convergence.adapters.warehouse_checks import current_parts, refuse_other_case
 from convergence.domain.sql_names import checked
 from convergence.errors import SchemaMismatch
+from convergence.ports.column_values import type_name
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
 
 
@@ -36,8 +37,7 @@ def ensure_table(job: Job, dataset: str, table: TableSchema) -> None:
         else:
             columns = ", ".join(_definition(column) for column in table.columns)
             job.execute(statement("create_table", table=duckdb_name(dataset, table.name), columns=columns))
-        if table.inferred:
-            _describe(job, dataset, table, known=found)
+        _describe(job, dataset, table, known=found)
     with job.transaction():
         for name in table.also_named:
             if stored_columns(job, dataset, name) != stored_columns(job, dataset, table.name):
@@ -50,11 +50,13 @@ def ensure_table(job: Job, dataset: str, table: TableSchema) -> None:
 
 
 def _describe(job: Job, dataset: str, table: TableSchema, *, known: Container[str]) -> None:
-    """Store the descriptions of columns that were made just now."""
+    """Store the bounds of columns that were made just now, and their descriptions where they come from the data."""
     for column in table.columns:
-        if column.description and column.name not in known:
+        kind = SqlType(type_name(column), bounds=column.bounds)
+        comment = declaration(kind, column.description if table.inferred else "")
+        if comment and column.name not in known:
             words = {"table": duckdb_name(dataset, table.name), "column": duckdb_name(column.name)}
-            job.execute(statement("describe_column", **words, text=quoted(column.description)))
+            job.execute(statement("describe_column", **words, text=quoted(comment)))
 
 
 def _ensure_view(job: Job, dataset: str, table: TableSchema, reads: TableSchema) -> None:
@@ -83,7 +85,9 @@ def columns_of(job: Job, dataset: str, table: str) -> tuple[Column, ...]:
     """Return the columns of a table with what is stored of them; none when the table does not exist."""
     rows = job.execute(statement("described_columns"), {"dataset": dataset, "table": table}).fetchall()
     return tuple(
-        described(name, from_duckdb(kind), required=required, description=text) for name, kind, required, text in rows
+        described(name, stored, required=required, description=description)
+        for name, kind, required, text in rows
+        for stored, description in (from_stored(kind, text),)
     )
 
 

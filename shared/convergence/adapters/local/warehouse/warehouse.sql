@@ -157,7 +157,7 @@ WHERE database_name = current_database() AND schema_name = $dataset AND table_na
 SELECT table_name FROM information_schema.tables WHERE table_schema = $dataset ORDER BY table_name;
 
 -- name: temporary_columns
-SELECT column_name, data_type FROM duckdb_columns()
+SELECT column_name, data_type, NOT is_nullable, coalesce(comment, '') FROM duckdb_columns()
 WHERE database_name = 'temp' AND table_name = $table ORDER BY column_index;
 
 -- name: log_events

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from convergence.errors import ConfigError, did_you_mean
+from convergence.ports.column_bounds import bounds_problem
+from convergence.ports.column_values import ALIASES
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column
 
 TYPES: Final = frozenset(
@@ -107,7 +109,31 @@ def _column(field: Mapping[str, Any], *, where: str, path: str) -> Column:
     if name in _LINEAGE and (kind != _LINEAGE[name][0] or mode == "REPEATED"):
         raise ConfigError(f"the lineage column {name!r} is {_LINEAGE[name][0]}", where=where, path=path)
     fields = columns_of(nested, where=where, path=f"{path}.")
-    return Column(name, kind, mode, description=str(field.get("description", "")), fields=fields)
+    if any(each.bounds for each in fields):
+        raise ConfigError("a field of a RECORD takes no length or precision", where=where, path=path)
+    bounds = _bounds(field, kind, mode, where=where, path=path)
+    return Column(name, kind, mode, description=str(field.get("description", "")), fields=fields, bounds=bounds)
+
+
+def _bounds(field: Mapping[str, Any], kind: str, mode: str, *, where: str, path: str) -> tuple[int, ...]:
+    """Return `maxLength`, or `precision` and `scale`; BigQuery writes these numbers as text, too."""
+    keys = [key for key in ("maxLength", "precision", "scale") if field.get(key) is not None]
+    if not keys:
+        return ()
+    name = ALIASES.get(kind, kind)
+    expected = ["maxLength"] if name in {"STRING", "BYTES"} else ["precision", "scale"]
+    wrong = next((key for key in keys if key not in expected), None)
+    if wrong is not None or keys[0] == "scale" or mode == "REPEATED":
+        if wrong is None and mode != "REPEATED":
+            raise ConfigError("scale needs a precision", where=where, path=path)
+        what = f"a REPEATED {kind}" if mode == "REPEATED" else f"a {kind}"
+        raise ConfigError(f"{what} does not take {wrong or keys[0]}", where=where, path=path)
+    if any(not re.fullmatch("[0-9]{1,10}", str(field[key])) for key in keys):
+        raise ConfigError(f"{', '.join(keys)}: whole numbers are needed", where=where, path=path)
+    bounds = tuple(int(field[key]) for key in keys)
+    if problem := bounds_problem(name, bounds):
+        raise ConfigError(problem, where=where, path=path)
+    return bounds
 
 
 def check_keys(data: Mapping[str, Any], known: frozenset[str], *, where: str, path: str = "") -> None:
