@@ -39,6 +39,9 @@ class MemoryStage:
     async def write_file(self, part: int, file: RowFile) -> Never:
         raise AssertionError("no simulated step reads files")
 
+    async def file_columns(self, file: RowFile) -> Never:
+        raise AssertionError("no simulated step reads files")
+
     async def flush(self) -> None:
         return
 

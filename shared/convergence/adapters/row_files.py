@@ -209,8 +209,9 @@ def _json_lines(file: RowFile) -> Iterator[int]:
 def _fed_columns(file: RowFile, table: TableSchema) -> list[Column]:
     own = {*file.constants, file.rest, file.whole, file.digest}
     columns = [each for each in staged_by(table) if each.name not in own]
+    typed = file.format is FileFormat.PARQUET and table.inferred  # its records come from such files
     for column in columns:
-        if type_name(column) == "STRUCT" or column.mode == "REPEATED":
+        if (type_name(column) == "STRUCT" and not typed) or column.mode == "REPEATED":
             raise SchemaMismatch(f"{table.name}: the column {column.name!r} is nested, which no file can fill.")
     return columns
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,10 @@ def bounded(tmp_path: Path) -> TableSchema:
 
 def test_rows_are_rounded_to_the_digits_of_their_column(run: Run, bounded: TableSchema) -> None:
     async def body(warehouse: Warehouse) -> None:
-        rows = [{"id": 1, "cost": "1.235", "rate": "-0.0005", "code": "äöü"}, {"id": 2, "cost": 9999.99}]
+        rows: list[dict[str, Any]] = [
+            {"id": 1, "cost": "1.235", "rate": "-0.0005", "code": "äöü"},
+            {"id": 2, "cost": 9999.99},
+        ]
         await load(warehouse, bounded, rows)
         found = await rows_of(warehouse, "SELECT id, cost, rate, code FROM bounded ORDER BY id")
         assert found == [(1, Decimal("1.24"), Decimal("-0.001"), "äöü"), (2, Decimal("9999.99"), None, None)]
@@ -45,9 +49,7 @@ def test_rows_are_rounded_to_the_digits_of_their_column(run: Run, bounded: Table
         ({"code": "abcd"}, r"column 'code' must be STRING\(3\), got text"),
     ],
 )
-def test_a_row_that_is_too_long_is_refused(
-    run: Run, bounded: TableSchema, row: dict[str, object], message: str
-) -> None:
+def test_a_row_that_is_too_long_is_refused(run: Run, bounded: TableSchema, row: dict[str, Any], message: str) -> None:
     async def body(warehouse: Warehouse) -> None:
         with pytest.raises(SchemaMismatch, match=message):
             await load(warehouse, bounded, [{"id": 1} | row])

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from convergence.config.files.schemas.fields import with_lineage
 from convergence.config.files.schemas.table import load_table_schema
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import Column, FileFormat, RowFile, StagedFile, TableSchema, Warehouse
@@ -341,6 +342,37 @@ def whole_files(tmp_path: Path) -> list[tuple[FileFormat, bytes, list[dict[str, 
             ],
         ),
     ]
+
+
+def test_the_columns_of_a_parquet_file_are_known_before_it_is_staged(run: Run, tmp_path: Path) -> None:
+    import duckdb
+
+    query = (
+        "SELECT 1::BIGINT AS id, 1.5::DECIMAL(20, 4) AS cost, TIMESTAMPTZ '2026-01-10 00:00:00+00' AS at,"
+        " DATE '2026-01-10' AS day, {'model': 'm', 'tokens': 5::BIGINT} AS usage"
+    )
+    path = tmp_path / "made.parquet"
+    duckdb.sql(f"COPY ({query}) TO '{path}' (FORMAT parquet)")
+    usage = Column("usage", "STRUCT", fields=(Column("model", "STRING"), Column("tokens", "INT64")))
+    expected = (
+        Column("id", "INT64"),
+        Column("cost", "NUMERIC"),
+        Column("at", "TIMESTAMP"),
+        Column("day", "DATE"),
+        usage,
+    )
+    table = TableSchema("things", with_lineage(expected), inferred=True)
+
+    async def body(warehouse: Warehouse) -> None:
+        await warehouse.ensure_table("acme_prod", table)
+        stage = warehouse.stage("acme_prod", table, "s")
+        file = RowFile(path=path, format=FileFormat.PARQUET, name="made.parquet")
+        assert await stage.file_columns(file) == expected
+        assert (await stage.write_file(0, file)).rows == 1
+        await warehouse.load(a_load(table), stage)
+        assert await rows_of(warehouse, "SELECT id, cost, usage.tokens FROM things") == [(1, Decimal("1.5"), 5)]
+
+    run(body)
 
 
 @pytest.mark.parametrize("place", range(3), ids=["csv", "ndjson", "parquet"])

@@ -73,6 +73,9 @@ class WorldStage:
     async def write_file(self, part: int, file: RowFile) -> StagedFile:
         return await self.stage.write_file(part, file)
 
+    async def file_columns(self, file: RowFile) -> tuple[Column, ...]:
+        return await self.stage.file_columns(file)
+
     async def flush(self) -> None:
         await self.stage.flush()
 

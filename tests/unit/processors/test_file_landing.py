@@ -149,7 +149,6 @@ def test_a_record_with_a_key_twice_loses_neither_value(world: FileWorld, mode: s
     ("schema", "config", "said"),
     [
         ({"mode": "infer"}, {"period": "month", "period_column": "a"}, "config.period needs a schema file"),
-        ({"mode": "infer"}, {"format": "parquet"}, "land Parquet raw"),
         ({"mode": "infer"}, {"columns": {"a": ["x", "y"]}}, "has one name in the files"),
         (None, {"constants": {"a": "b"}}, "config.constants needs a schema file"),
         ({"mode": "raw"}, {"columns": {"a": "b"}}, "lands raw and has no column 'a'"),

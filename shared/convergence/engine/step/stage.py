@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from convergence.ports.warehouse import Row, RowFile, Stage, StagedFile, TableSchema
+from convergence.ports.warehouse import Column, Row, RowFile, Stage, StagedFile, TableSchema
 
 if TYPE_CHECKING:
     from convergence.engine.step.lease import Lease
@@ -30,6 +30,10 @@ class LeasedStage:
         """Store the rows of a file; refused once the lease is lost."""
         await self._lease.check()
         return await self._own.write_file(part, file)
+
+    async def file_columns(self, file: RowFile) -> tuple[Column, ...]:
+        """Return the columns of a Parquet file."""
+        return await self._own.file_columns(file)
 
     async def flush(self) -> None:
         """Return when what was staged survives a crash."""

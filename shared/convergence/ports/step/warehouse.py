@@ -33,6 +33,10 @@ class StepStage(Protocol):
         """Store the rows of a file as part `part`; the file is taken. See `convergence.ports.warehouse.Stage`."""
         ...
 
+    async def file_columns(self, file: RowFile) -> tuple[Column, ...]:
+        """Return the columns of a Parquet file. See `convergence.ports.warehouse.Stage`."""
+        ...
+
     async def flush(self) -> None:
         """Return when what was staged survives a crash."""
         ...

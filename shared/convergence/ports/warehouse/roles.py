@@ -51,6 +51,13 @@ class Stage(Protocol):
         """
         ...
 
+    async def file_columns(self, file: RowFile) -> tuple[Column, ...]:
+        """Return the columns of a Parquet file with the types that its writer gave them; a map is JSON.
+
+        Raises `SchemaMismatch` for a file that cannot be read.
+        """
+        ...
+
     async def flush(self) -> None:
         """Return when all parts written so far survive a crash.
 

@@ -1,5 +1,7 @@
 """Files into a table whose columns come from the data: the same landing as that of an API's records, in batches.
 
+A Parquet file has types: they give the columns, and the warehouse reads it like a file for a table with a schema file.
+
 Texts of CSV become numbers and truth values where every text of a new column is one, written as the column gives it
 back: `007` and `1e5` stay texts. What a stored column does not hold is for the contract (`landing.inferred`).
 """
@@ -10,23 +12,26 @@ import asyncio
 import csv
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from itertools import islice
 from typing import Any, Final
 
 from convergence.errors import StepFailed, did_you_mean
-from convergence.ports.column_values import day_of
+from convergence.ports.column_values import day_of, type_name
 from convergence.ports.http.json_text import read_json, twin_key
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import BadRow, FileFormat, LoadResult, Row, RowFile, StagedFile, TableSchema
-from convergence.processors.files.settings import NO_PARQUET, FileSettings
+from convergence.processors.files.parts import quarantined
+from convergence.processors.files.settings import FileSettings
 from convergence.processors.generic.api.settings import Transform
 from convergence.processors.generic.landing.landing import SAMPLE_ROWS, Landing, open_landing
 from convergence.processors.generic.landing.settings import LandingTarget
 
 _NUMBER: Final = re.compile(r"(?!-0$)-?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,100})?", re.ASCII)
 _NUMBERS: Final = frozenset({"INT64", "NUMERIC", "BIGNUMERIC", "FLOAT64"})
+_DAYS: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
 _TRUTH: Final[Mapping[str, bool]] = {"true": True, "false": False}
 
 
@@ -38,6 +43,7 @@ class InferredParts:
     def __init__(self, options: FileSettings, target: LandingTarget, landing: Landing, context: Context) -> None:
         self._options, self._target, self._landing, self._context = options, target, landing, context
         self._counts = [0, 0]
+        self._formats = set[bool]()
 
     @property
     def table(self) -> TableSchema:
@@ -49,6 +55,11 @@ class InferredParts:
 
         Raises `StepFailed` for what cannot be read, with its line, and for what the contract refuses.
         """
+        self._formats.add(file.format is FileFormat.PARQUET)
+        if len(self._formats) > 1:
+            raise StepFailed(f"{file.name}: the files of one delivery are all Parquet, or none of them is")
+        if file.format is FileFormat.PARQUET:
+            return await self._take_typed(name, file)
         rows, bad, days = 0, list[BadRow](), set[date]()
         records = read_records(file, self._options)
         while batch := await asyncio.to_thread(list, islice(records, SAMPLE_ROWS)):
@@ -64,6 +75,29 @@ class InferredParts:
         if bad and not rows:
             raise StepFailed(f"{file.name}: none of its {len(bad):,} rows fits {self._target.table}")
         return StagedFile((), rows, tuple(sorted(days)), tuple(bad))
+
+    async def _take_typed(self, name: str, file: RowFile) -> StagedFile:
+        """Stage a file that has types: its own schema gives the columns, and the warehouse reads it."""
+        fields = await self._landing.stages[0].file_columns(file)
+        placed = await self._landing.place_columns(fields)
+        columns = self.table.columns
+        if absent := self._options.columns.keys() - placed.values():
+            raise StepFailed(
+                f"{file.name}: config.columns: there is no field for {', '.join(map(repr, sorted(absent)))}"
+            )
+        day = next((each.name for each in columns if each.name == self._target.date_field), "")
+        stage = self._landing.stages[0]
+        read = replace(
+            file,
+            columns={**{each.name: () for each in columns}, **{column: (field,) for field, column in placed.items()}},
+            optional=frozenset(column.name for column in columns),
+            day=day if day in {each.name for each in columns if type_name(each) in _DAYS} else "",
+            bad_rows="set_aside" if len(self._landing.stages) > 1 else "stop",
+        )
+        staged = await stage.write_file(self._counts[0], read)
+        self._counts[0] += 1
+        await self._write(1, [quarantined(self._target.table, self._context.step_id, name, bad) for bad in staged.bad])
+        return replace(staged, columns=())  # files of one delivery may have different ones
 
     async def keep_bad_rows(self) -> None:
         """Make the rows that were set aside visible."""
@@ -102,9 +136,10 @@ async def open_inferred(
 
 
 def read_records(file: RowFile, options: FileSettings) -> Iterator[dict[str, Any]]:
-    """Yield the records of a file. Raises `StepFailed` with the line of one that cannot be read."""
-    if file.format is FileFormat.PARQUET:
-        raise StepFailed(f"{file.name}: {NO_PARQUET}")
+    """Yield the records of a file. Raises `StepFailed` with the line of one that cannot be read.
+
+    Those of Parquet have types and are not read here.
+    """
     return _csv(file, options) if file.format is FileFormat.CSV else _lines(file)
 
 

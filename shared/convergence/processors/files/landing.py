@@ -11,7 +11,7 @@ from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Column, TableSchema
 from convergence.processors.files.safeguards import DELIVERED_AT, DELIVERY_ID
-from convergence.processors.files.settings import NO_PARQUET, FileSettings
+from convergence.processors.files.settings import FileSettings
 from convergence.processors.generic.landing.landing import raw_with_file
 from convergence.processors.generic.landing.raw import RECORD, raw_schema
 from convergence.processors.generic.landing.settings import LandingTarget
@@ -36,8 +36,6 @@ def unfitting(options: FileSettings, target: Target, way: Way) -> Iterator[str]:
     for name in {"raw": _RAW, "infer": _INFER, "file": ()}[way]:
         if getattr(options, name) != FileSettings.model_fields[name].get_default(call_default_factory=True):
             yield f"config.{name} needs a schema file of {target.table}: this table has none"
-    if way == "infer" and options.format == "parquet":
-        yield f"destination.schema: {NO_PARQUET}"
     if way == "infer" and any(len(names) != 1 for names in options.columns.values()):
         yield "config.columns: an inferred column has one name in the files"
     if way == "raw":

@@ -62,11 +62,16 @@ class Parts:
         return self._context.warehouse.stage(QUARANTINE)
 
     def _row(self, name: str, bad: BadRow) -> Mapping[str, str]:
-        digest = hashlib.blake2b(f"{name}\0{bad.line}\0{bad.content}".encode(), digest_size=16)
-        return {
-            "table_name": self._stage.table,
-            "step_id": self._context.step_id,
-            "reason": f"{name}: {bad}",
-            "row_digest": digest.hexdigest(),
-            "row_json": bad.content,
-        }
+        return quarantined(self._stage.table, self._context.step_id, name, bad)
+
+
+def quarantined(table: str, step_id: str, name: str, bad: BadRow) -> Mapping[str, str]:
+    """Return the row of the quarantine for a row of the file `name`."""
+    digest = hashlib.blake2b(f"{name}\0{bad.line}\0{bad.content}".encode(), digest_size=16)
+    return {
+        "table_name": table,
+        "step_id": step_id,
+        "reason": f"{name}: {bad}",
+        "row_digest": digest.hexdigest(),
+        "row_json": bad.content,
+    }

@@ -6,18 +6,13 @@ import re
 from calendar import monthrange
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from convergence.ports.object_store import Place
 from convergence.ports.warehouse import FileFormat
 from convergence.processors.settings import Settings
-
-NO_PARQUET: Final = (
-    "columns are inferred from CSV and NDJSON: land Parquet raw, or write its schema file, which "
-    "`convergence schemas infer --parquet FILE` prints"
-)
 
 
 class Source(Settings):

@@ -17,7 +17,7 @@ from convergence.adapters.gcp.warehouse.file_values import in_record, is_text, j
 from convergence.adapters.gcp.warehouse.jobs import Jobs
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.gcp.warehouse.waiting import AnyJob
-from convergence.adapters.googlesql.types import SqlType, column_type
+from convergence.adapters.googlesql.types import SqlType, column_type, described
 from convergence.adapters.row_files import (
     Fed,
     by_name,
@@ -37,6 +37,7 @@ from convergence.adapters.row_files import (
 )
 from convergence.domain.sql_names import bigquery_name
 from convergence.errors import SchemaMismatch, StepFailed
+from convergence.ports.column_values import type_name
 from convergence.ports.warehouse import BadRow, Column, FileFormat, RowFile, StagedFile, TableSchema
 from convergence.ports.warehouse.files import CONTENT_MAX, DAYS_MAX
 
@@ -114,6 +115,16 @@ class FileRows:
             await self._tables.drop(self._dataset, self._raw)
         return StagedFile(read.fed.names, int(rows[0][0]), days, tuple(bad))
 
+    async def columns(self, file: RowFile) -> tuple[Column, ...]:
+        """Return the columns of a Parquet file. Raises `SchemaMismatch` for one that cannot be read."""
+        await self._tables.drop(self._dataset, self._raw)
+        try:
+            await self._load(file, ())
+            found = await self._tables.columns(self._dataset, self._raw)
+        finally:
+            await self._tables.drop(self._dataset, self._raw)
+        return tuple(described(name, kind) for name, kind in found.items())
+
     async def _load(self, file: RowFile, names: Sequence[str]) -> None:
         config = self._config(file, names)
         job_id = self._jobs.client.ids.new("file")
@@ -134,8 +145,15 @@ class FileRows:
 
         options: dict[str, Any] = {"write_disposition": bigquery.WriteDisposition.WRITE_TRUNCATE}
         if file.format is FileFormat.PARQUET:
+            lists = bigquery.format_options.ParquetOptions()
+            lists.enable_list_inference = True  # a list is an ARRAY, not a record of its parts in the file
             return bigquery.LoadJobConfig(
-                source_format=bigquery.SourceFormat.PARQUET, autodetect=True, labels=self._labels, **options
+                source_format=bigquery.SourceFormat.PARQUET,
+                autodetect=True,
+                parquet_options=lists,
+                decimal_target_types=["NUMERIC", "BIGNUMERIC"],
+                labels=self._labels,
+                **options,
             )
         if _is_lines(file):
             options |= {
@@ -251,7 +269,10 @@ def _read(file: RowFile, table: TableSchema, names: tuple[str, ...], kinds: Sequ
     sources = [_source(file, name, place) for place, name in enumerate(names)]
     every = tuple(text_of(source, kind, file) for source, kind in zip(sources, kinds, strict=True))
     texts = tuple(every[fed.sources[column.name]] for column in columns)
-    values = tuple(value_of(column, text, file) for column, text in zip(columns, texts, strict=True))
+    values = tuple(
+        sources[fed.sources[column.name]] if type_name(column) == "STRUCT" else value_of(column, text, file)
+        for column, text in zip(columns, texts, strict=True)
+    )
     others = [(quoted(orjson.dumps(other_name(names[place])).decode() + ":"), every[place]) for place in fed.rest]
     parts = ", ".join(f"IF({text} IS NULL, NULL, CONCAT({name}, TO_JSON_STRING({text})))" for name, text in others)
     joined = (

@@ -98,6 +98,12 @@ class BigQueryStage:
             self._stored.add(part)
         return staged
 
+    async def file_columns(self, file: RowFile) -> tuple[Column, ...]:
+        """Return the columns of a Parquet file: those that a load job gives it; see the port."""
+        await self._tables.ensure_dataset(STAGING, tables_live=_LIVE)
+        rows = FileRows(self._jobs, self._tables, self._labels, STAGING, f"{self.staged_in}_file")
+        return await rows.columns(file)
+
     async def flush(self) -> None:
         """Store what waits, in one load job. A staging table that an earlier schema made gets the further columns."""
         if self.table.inferred and (await self._known()):

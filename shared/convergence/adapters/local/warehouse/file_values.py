@@ -22,7 +22,7 @@ from convergence.ports.column_values import type_name
 from convergence.ports.warehouse import Column, FileFormat, RowFile
 
 _SCALE: Final = {"NUMERIC": 9, "BIGNUMERIC": 18}
-_DECIMAL: Final = re.compile(r"DECIMAL\(\d+,(\d+)\)")
+_DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _WHOLE: Final = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"})
 _CLOCKS: Final = frozenset({"TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP_S"})  # without a zone, which means UTC
 _PLAIN: Final = frozenset({"BOOLEAN", *_WHOLE})  # JSON has them
@@ -128,7 +128,7 @@ def as_json(source: str, kind: str, file: RowFile) -> str:
         return f"CASE WHEN isfinite({source}) THEN {text} ELSE CAST(to_json({text}) AS VARCHAR) END"
     found = _DECIMAL.fullmatch(kind)
     if found or kind in {"HUGEINT", "UHUGEINT", "UBIGINT"}:
-        plain = f"rtrim(rtrim({text}, '0'), '.')" if found and int(found[1]) else text
+        plain = f"rtrim(rtrim({text}, '0'), '.')" if found and int(found[2]) else text
         digits = f"length(ltrim(replace(replace({plain}, '-', ''), '.', ''), '0'))"
         short = f"{digits} <= 15" if found else f"TRY_CAST({source} AS BIGINT) IS NOT NULL"
         return f"CASE WHEN {short} THEN {plain} ELSE CAST(to_json({plain}) AS VARCHAR) END"
@@ -144,8 +144,10 @@ def _direct(column: Column, source: str, kind: str) -> str | None:
         return f"({source} AT TIME ZONE 'UTC')"
     if name in {"INT64", *_SCALE} and kind in _WHOLE:
         return f"CAST({source} AS {target})"
-    found = _DECIMAL.fullmatch(kind)
-    if found and name in _SCALE and int(found.group(1)) <= _SCALE[name]:
+    if name == "STRUCT":
+        return f"CAST({source} AS {target})"
+    found = _DECIMAL.fullmatch(kind) if name in _SCALE else None
+    if found and int(found[2]) <= _SCALE[name] and int(found[1]) - int(found[2]) <= WHOLE_HERE[name]:
         return f"CAST({source} AS {target})"
     return None
 

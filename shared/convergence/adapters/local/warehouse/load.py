@@ -65,7 +65,8 @@ def _source(table: TableSchema, stages: Sequence[NdjsonStage]) -> str:
     loose = [path for stage in stages for path in stage.parts(loose=True)]
     chunks += [str(path) for path in loose if path.suffix == CHUNK]  # made of files
     files = [str(path) for path in loose if path.suffix != CHUNK]
-    queries = [statement("chunk_rows", files=listed(chunks))] if chunks else []
+    by_name = "true" if table.inferred else "false"  # further columns may have come between two parts
+    queries = [statement("chunk_rows", files=listed(chunks), named=by_name)] if chunks else []
     queries += [rows_of_files(table, files)] if files else []
     return " UNION ALL BY NAME ".join(queries)
 

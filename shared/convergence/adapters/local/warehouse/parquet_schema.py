@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from convergence.adapters.googlesql.types import described
+from convergence.adapters.googlesql.types import SqlType, described
 from convergence.adapters.local.duckdb_sql.types import BIGNUMERIC, NUMERIC, from_duckdb
 from convergence.adapters.local.warehouse.errors import plain_message
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
@@ -32,7 +32,11 @@ def parquet_columns(file: Path) -> tuple[Column, ...]:
         raise InvalidInput(f"{file} cannot be read as Parquet: {plain_message(error)}") from error
     finally:
         database.close()
-    return tuple(described(str(name), from_duckdb(_DECIMAL.sub(_exact, str(kind)))) for name, kind, *_ in rows)
+    return tuple(described(str(name), _type(str(kind))) for name, kind, *_ in rows)
+
+
+def _type(kind: str) -> SqlType:
+    return SqlType("JSON") if kind.startswith("MAP(") else from_duckdb(_DECIMAL.sub(_exact, kind))
 
 
 def _exact(found: re.Match[str]) -> str:

@@ -88,7 +88,7 @@ INSERT INTO {table} BY NAME SELECT {select} FROM ({source});
 SELECT {select} FROM read_json({files}, format = 'array', columns = {columns}, maximum_object_size = 16777216)
 
 -- name: chunk_rows
-SELECT * FROM read_parquet({files})
+SELECT * FROM read_parquet({files}, union_by_name = {named})
 
 -- name: chunk
 COPY ({source}) TO {file} (FORMAT parquet, COMPRESSION lz4_raw);

@@ -25,6 +25,7 @@ from convergence.processors.generic.landing.kinds import (
     OBJECT,
     checker,
     column_for,
+    holds,
     kind_of,
     without_nulls,
 )
@@ -109,6 +110,56 @@ class InferredTable:
             await self._add(homeless)
         raise StepFailed(f"{self._name}: other runs change this table's columns at the same time; run it again")
 
+    async def place_columns(self, given: Sequence[Column]) -> dict[str, str]:
+        """Return the column for each field of a file that has types, by the field's name; see `place`.
+
+        Raises `StepFailed` for what the contract has no place for: such a field is in every row of its file.
+        """
+        fields = [self._as_stored(column) for column in given]
+        for _ in range(_ROUNDS):
+            homes = {field.name: self._home_of(field) for field in fields}
+            missing = {key: field for field in fields for key, home in (homes[field.name],) if home is None}
+            if not missing:
+                return {name: home for name, (_, home) in homes.items() if home is not None}
+            if not self._is_open or len(self._columns) + len(missing) > self._options.columns_max:
+                raise StepFailed(self._no_place(*next(iter(missing.items()))))
+            columns = dict(self._columns)
+            for (name, kind), field in missing.items():
+                own = column_name(name, kind, {each.lower() for each in columns})
+                columns[own] = self._described(replace(field, name=own), Origin(name, kind))
+            await self._widen(columns)
+        raise StepFailed(f"{self._name}: other runs change this table's columns at the same time; run it again")
+
+    def _as_stored(self, column: Column) -> Column:
+        """Return a field of a file as a table has it: a list is JSON, an object too unless it is a record."""
+        is_record = type_name(column) == "STRUCT" and column.mode != "REPEATED"
+        if is_record and self._options.nested == "record" and _is_plain_record(column):
+            return replace(column, mode="NULLABLE")
+        nested = is_record or column.mode == "REPEATED"
+        return Column(column.name, JSON if nested else type_name(column))
+
+    def _home_of(self, field: Column) -> tuple[Key, str | None]:
+        own = self._homes.get((field.name, ""))
+        if own is None or holds(self._columns[own], field):
+            return (field.name, ""), own
+        key = (field.name, type_name(field))
+        return key, self._homes.get(key)
+
+    def _no_place(self, key: Key, field: Column) -> str:
+        if self._is_open:
+            most = self._options.columns_max
+            return f"{self._name} would have more than {most} columns (destination.schema.columns_max)"
+        own = self._columns.get(self._homes.get((field.name, ""), ""))
+        what = (
+            f"{self._name} has no column for the field {field.name[:100]!r}"
+            if own is None
+            else f"the field {field.name!r} is {own.type} in {self._name}, not {key[1]}"
+        )
+        return (
+            f"{what}. The contract of destination.schema is {self._options.contract}, and the field is in every row"
+            " of the file, so nothing was loaded: set evolve to add a column."
+        )
+
     @property
     def _is_open(self) -> bool:
         """Whether columns may be added: always with `evolve`, otherwise only by the run that creates the table."""
@@ -179,6 +230,10 @@ class InferredTable:
                 name = column_name(field, kind, {each.lower() for each in columns})
                 records = self._options.nested == "record" and not kind
                 columns[name] = self._described(column_for(name, values, records=records), Origin(field, kind))
+        await self._widen(columns)
+
+    async def _widen(self, columns: Mapping[str, Column]) -> None:
+        """Add the columns that the table does not have, and look at it again."""
         widened = replace(self.schema, columns=with_lineage(tuple(columns.values())))
         try:
             await self._context.warehouse.ensure_table(widened)
@@ -202,6 +257,13 @@ class InferredTable:
         self._checks = {name: checker(column) for name, column in self._columns.items()}
         origins = {name: origin_of(column) for name, column in self._columns.items() if name != OTHER_FIELDS}
         self._homes = {(origin.field, origin.kind): name for name, origin in origins.items()}
+
+
+def _is_plain_record(column: Column) -> bool:
+    """Whether a record can be one of a table: no list and no JSON in it, which a load does not read inside a record."""
+    return all(
+        field.mode != "REPEATED" and type_name(field) != JSON and _is_plain_record(field) for field in column.fields
+    )
 
 
 def _single_kind(value: Any) -> str:

@@ -22,6 +22,7 @@ FIELDS_MAX: Final = 100  # of a record; a larger one is JSON
 _INT64: Final = range(-(2**63), 2**63)
 # Type → digits before and after the point that both warehouses store.
 _DIGITS: Final = {"NUMERIC": (29, 9), "BIGNUMERIC": (20, 18)}
+_WIDER: Final = {"NUMERIC": ("INT64",), "BIGNUMERIC": ("INT64", "NUMERIC")}
 _TEXTS: Final = frozenset({"STRING", "DATE", "DATETIME", "TIMESTAMP"})
 _DAY: Final = re.compile(DAY, re.ASCII)
 _CLOCK: Final = re.compile(rf"{DAY}[Tt ]{CLOCK}(?P<offset>{OFFSET})?", re.ASCII)
@@ -90,6 +91,20 @@ def checker(column: Column) -> Callable[[Any], bool]:
     if name in {"TIME", "BYTES", "INTERVAL"}:
         return lambda value: kind_of(value) == name or (isinstance(value, str) and _converts(column, value))
     return lambda value: kind_of(value) == name
+
+
+def holds(column: Column, field: Column) -> bool:
+    """Whether a table's column takes a field of a file that has types; each value is still looked at when it loads."""
+    name, kind = type_name(column), type_name(field)
+    if column.mode == "REPEATED":
+        return False
+    if name == "STRUCT":
+        return kind == name and [*map(_shape, column.fields)] == [*map(_shape, field.fields)]
+    return name in {kind, JSON} or kind in _WIDER.get(name, ())
+
+
+def _shape(column: Column) -> tuple[object, ...]:
+    return (column.name, type_name(column), *map(_shape, column.fields))
 
 
 def without_nulls(value: Any) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from convergence.config.sql.values import bind
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.step.warehouse import StepStage
-from convergence.ports.warehouse import LoadResult, TableSchema, WriteMode
+from convergence.ports.warehouse import Column, LoadResult, TableSchema, WriteMode
 from convergence.processors.generic.api.rows import Shaped, Shaper
 from convergence.processors.generic.api.settings import Transform
 from convergence.processors.generic.landing.inferred import InferredTable
@@ -68,11 +69,27 @@ class Landing:
         if isinstance(self._shaper, Shaper):
             return self._shaper.shape(records)
         shaped = await self._shaper.shape(records)
+        await self._follow()
+        return shaped
+
+    async def place_columns(self, columns: Sequence[Column]) -> dict[str, str]:
+        """Return the column for each field of a file that has types, renamed or not, by the field's name in the file.
+
+        Raises `StepFailed` for what the contract has no place for.
+        """
+        assert self._table is not None, "the columns come from the data"
+        fields = {self._renamed.get(column.name, column.name): column for column in columns}
+        self._shaper.unseen.difference_update(column.name for column in columns)
+        placed = await self._table.place_columns([replace(column, name=name) for name, column in fields.items()])
+        await self._follow()
+        return {fields[name].name: column for name, column in placed.items()}
+
+    async def _follow(self) -> None:
+        """Go on in a stage of the table as it is now. Rows that were staged before still fit."""
         if self._table is not None and self._table.schema != self._schema:
             await self.stages[0].flush()
             self._schema = self._table.schema
             self.stages[0] = self._context.warehouse.stage(self._schema)
-        return shaped
 
     def type_of(self, field: str) -> str | None:
         """Return the type of the column that holds a field of the records; None where there is no column yet, or the
