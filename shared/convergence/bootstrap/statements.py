@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from convergence.config.files.procedures import FOLDER as PROCEDURES
 from convergence.config.loader import LoadedPipeline
 from convergence.config.sources import SchemaSource
 from convergence.engine.services import Judged
@@ -20,12 +21,12 @@ class StatementChecks:
 
     def __init__(self, project: str, schemas: SchemaSource, configs_dir: Path) -> None:
         self._project, self._schemas, self._configs_dir = project, schemas, configs_dir
-        self._known: dict[tuple[str, str], Judged] = {}
+        self._known: dict[tuple[str, str, float], Judged] = {}
         self._turn = asyncio.Lock()
 
     async def __call__(self, loaded: LoadedPipeline) -> Judged:
         """Return mistakes and warnings. The first check of a file's version takes 20 ms to 1 s."""
-        key = (loaded.path, loaded.digest)
+        key = (loaded.path, loaded.digest, self._procedures(loaded))
         known = self._known.get(key)
         if known is not None:
             return known
@@ -37,10 +38,19 @@ class StatementChecks:
                 self._known[key] = judged
             return self._known[key]
 
+    def _procedures(self, loaded: LoadedPipeline) -> float:
+        """Return when a procedure changed last, if the file calls any: they call each other."""
+        from convergence.config.checks.calls import CALLS
+
+        if all(step.ps_type != CALLS for step in loaded.pipeline.steps):
+            return 0.0
+        return max((file.stat().st_mtime for file in (self._configs_dir / PROCEDURES).rglob("*.sql")), default=0.0)
+
     def _judge(self, loaded: LoadedPipeline) -> Judged:
+        from convergence.config.checks.calls import CALLS
         from convergence.config.checks.step_sql import runs_sql
 
-        if not any(runs_sql(step.ps_type) for step in loaded.pipeline.steps):
+        if not any(runs_sql(step.ps_type) or step.ps_type == CALLS for step in loaded.pipeline.steps):
             return Judged()
         from convergence.adapters.local.warehouse.reader import DuckDbReader
         from convergence.config.checks.statements import check_statements

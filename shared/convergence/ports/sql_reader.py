@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from convergence.errors import ConfigError
@@ -51,6 +51,28 @@ class SqlReader(Protocol):
 
     def read_procedure(self, routine: Routine) -> Sequence[ConfigError]:
         """Return what is wrong with the file of a procedure, each with `file:line:column`."""
+        ...
+
+    def parameters_of(self, routine: Routine) -> Mapping[str, bool]:
+        """Return the parameters of a procedure, each with whether a call has to give it. Raises `ConfigError`."""
+        ...
+
+    def bind_call(
+        self,
+        routine: Routine,
+        types: Mapping[str, str],
+        values: Mapping[str, str],
+        find: Callable[[str], Routine],
+    ) -> None:
+        """Let the names and types of a procedure's statements be resolved, as far as they are known before a run.
+
+        `types` are those of the arguments, by name in lower case; `values` the texts among them that are known;
+        `find` returns the procedure that a CALL names. A procedure with a statement that depends on other values, or
+        on tables without a schema file, is not looked at.
+
+        Raises:
+            StepFailed: a statement that cannot run, with its place in the file.
+        """
         ...
 
     def read_migration(self, routine: Routine) -> Sequence[ConfigError]:

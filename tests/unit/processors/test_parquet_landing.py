@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
 from tests.unit.processors.file_world import FileWorld
-from tests.unit.processors.test_file_landing import refused, run
 
 FIRST = """SELECT 7::INTEGER AS id, 12.50::DECIMAL(10, 2) AS cost, 12345678901234567890.5::DECIMAL(38, 1) AS wide,
   TIMESTAMPTZ '2026-01-10 01:00:00+02' AS at, TIMESTAMP '2026-01-10 01:00:00' AS seen, DATE '2026-01-10' AS day,
   {'model': 'm', 'tokens': 5::BIGINT} AS usage, ['a', 'b'] AS tags, 0.1::DOUBLE AS share, 'x'::BLOB AS data,
   true AS open, MAP {'k': 1} AS labels, NULL::VARCHAR AS "note text" """
 INFER = {"mode": "infer"}
+DAY = date(2026, 1, 10)
 
 
 @pytest.fixture
@@ -28,6 +30,23 @@ def put(world: FileWorld, query: str, name: str = "a") -> None:
     path = world.folder / f"{name}.parquet"
     duckdb.sql(f"SET TimeZone = 'UTC'; COPY ({query}) TO '{path}' (FORMAT parquet)")
     world.put(f"things/{name}.parquet", path.read_bytes())
+
+
+def step(schema: Mapping[str, Any], **fields: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the configuration of a step and its further blocks."""
+    destination = {"table": "acme_things_raw", "date_field": "", **fields.get("destination", {}), "schema": schema}
+    config = {"source": {"kind": "folder", "path": "things/"}, **fields.get("config", {})}
+    return config, {"destination": destination, "start_date": DAY, "end_date": DAY}
+
+
+def run(world: FileWorld, schema: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
+    config, others = step(schema, **fields)
+    return world.run(config, **others)
+
+
+def refused(world: FileWorld, schema: Mapping[str, Any], **fields: Any) -> str:
+    config, others = step(schema, **fields)
+    return world.refused(config, **others)
 
 
 def columns(world: FileWorld) -> dict[str, str]:

@@ -37,7 +37,12 @@ def typed(text: str, step: Step, types: Mapping[str, str], project: str) -> Type
 
 
 def _name(part: Identifier, project: str) -> str | None:
-    return project if part.name in _PROJECTS else DATASET if part.name in _DATASETS else None
+    return stands_for(part.name, project)
+
+
+def stands_for(name: str, project: str) -> str | None:
+    """Return what stands for a name of the run that is a project or the org's dataset; None for others."""
+    return project if name in _PROJECTS else DATASET if name in _DATASETS else None
 
 
 def _own_types(config: Mapping[str, Any]) -> dict[str, str | None]:

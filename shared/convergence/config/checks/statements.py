@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from convergence.config.checks.binding import typed
+from convergence.config.checks.calls import check_calls
 from convergence.config.checks.column_kinds import misfit_of
 from convergence.config.checks.step_sql import loads_rows, runs_sql, texts, texts_of_files
 from convergence.config.files.described_tables import DescribedTables
@@ -39,7 +40,8 @@ def check_statements(
     for index, step in enumerate(loaded.pipeline.steps):
         if runs_sql(step.ps_type):
             check.step(index, step)
-    return check.problems, check.warnings
+    problems, warnings = check_calls(loaded, reader, configs_dir)
+    return [*check.problems, *problems], [*check.warnings, *warnings]
 
 
 class _Check:

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from convergence.errors import ConfigError
+from convergence.errors import ConfigError, NotFound
 from convergence.ports.warehouse import Routine
 
 FOLDER: Final = Path("system") / "procedures"
@@ -21,6 +21,14 @@ def load_procedures(root: Path) -> list[Routine]:
 def procedure_names(root: Path) -> frozenset[str]:
     """Return the names of the procedures below the configs folder `root`, without reading the files."""
     return frozenset(file.stem for file in (root / FOLDER).rglob("*.sql"))
+
+
+def procedure_file(root: Path, name: str) -> Path:
+    """Return the file of a procedure below the configs folder `root`. Raises `NotFound`."""
+    for file in (root / FOLDER).rglob("*.sql"):
+        if file.stem == name:
+            return file
+    raise NotFound(f"no file below {FOLDER.as_posix()} defines {name!r}")
 
 
 def load_migrations(root: Path) -> list[Routine]:

@@ -6,18 +6,20 @@ Names are resolved in a database in memory, in which a statement's tables are ma
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from convergence.adapters.googlesql.procedures.text import procedure_name
 from convergence.adapters.googlesql.types import SqlType, parse_type
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.routines import Routines
 from convergence.adapters.local.warehouse.session import Session
 from convergence.adapters.local.warehouse.statements import Statements
 from convergence.adapters.local.warehouse.tables import ensure_table
-from convergence.errors import ConfigError, NotFound
+from convergence.errors import ConfigError, Denied, NotFound
 from convergence.ports.sql_reader import DATASET, Bound, BoundColumn
 from convergence.ports.warehouse import (
     SHARED_DATASET,
@@ -29,12 +31,15 @@ from convergence.ports.warehouse import (
 )
 
 if TYPE_CHECKING:
+    from convergence.adapters.googlesql.procedures.folded import Folded
+    from convergence.adapters.googlesql.scripts.nodes import Procedure
     from convergence.adapters.local.duckdb_sql.context import StatementContext
 
 _ANY_RUN: Final = Lineage(
     org_slug="org", pipeline_id="", credential_id="", run_id="", ingested_at=datetime.min.replace(tzinfo=UTC)
 )
 _MEMORY_MIB: Final = 160
+_ALTERS: Final = re.compile(r"\bALTER\s+TABLE\b", re.IGNORECASE)
 Name = tuple[str, str]  # dataset, table
 
 
@@ -81,6 +86,56 @@ class DuckDbReader:
     def read_procedure(self, routine: Routine) -> Sequence[ConfigError]:
         """See the port."""
         return self._routines.problems(routine)
+
+    def parameters_of(self, routine: Routine) -> Mapping[str, bool]:
+        """See the port."""
+        arguments = self._routines.parsed(routine).arguments
+        return {each.name: each.mode != "OUT" or each.type is None for each in arguments}
+
+    def bind_call(
+        self,
+        routine: Routine,
+        types: Mapping[str, str],
+        values: Mapping[str, str],
+        find: Callable[[str], Routine],
+    ) -> None:
+        """See the port."""
+        from convergence.adapters.googlesql.procedures.constants import Unknown, typed
+        from convergence.adapters.googlesql.procedures.fold import fold_procedure
+        from convergence.adapters.googlesql.procedures.reach import read_folded
+
+        if _ALTERS.search(routine.definition):
+            return  # what follows sees other columns than the schema files have
+        tree = self._routines.parsed(routine)
+        kinds = {name: parse_type(kind) for name, kind in types.items()}
+        open_value = Unknown("it is an argument that the run gives")
+        known = {name: typed(values[name], kind) if name in values else open_value for name, kind in kinds.items()}
+        system = {"@@project_id": self.project, "@@dataset_id": DATASET, "@@dataset_project_id": self.project}
+        scope = Scope(dataset=DATASET, writable=True, lineage=_ANY_RUN)
+        try:
+            folded = fold_procedure(tree, known, lambda path: self._called(path, find), system)
+            reach = read_folded(folded, scope, project=self.project)
+        except (Denied, NotFound):
+            return  # it depends on what only the run knows
+        if not all(self._make(name) for name in sorted(reach.existing)):
+            return
+        asyncio.run(
+            self._session.write(partial(self._rehearse, folded=folded, types=kinds, scope=scope), googlesql=True)
+        )
+
+    def _called(self, path: str, find: Callable[[str], Routine]) -> Procedure:
+        return self._routines.parsed(find(procedure_name(path, self.project)))
+
+    def _rehearse(self, job: Job, *, folded: Folded, types: Mapping[str, SqlType], scope: Scope) -> None:
+        from convergence.adapters.local.duckdb_sql.context import StatementContext
+        from convergence.adapters.local.duckdb_sql.rehearsal import Rehearsal
+
+        rehearsal = Rehearsal(job, self._statements, StatementContext(scope=scope, project=self.project))
+        job.execute("BEGIN TRANSACTION")
+        try:
+            rehearsal.procedure(folded, types)
+        finally:
+            job.execute("ROLLBACK")
 
     def read_migration(self, routine: Routine) -> Sequence[ConfigError]:
         """See the port."""
