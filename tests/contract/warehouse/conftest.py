@@ -7,10 +7,12 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from convergence.adapters.gcp.warehouse.adapter import BigQueryWarehouse
+from convergence.adapters.gcp.warehouse.stage import BigQueryStage
 from convergence.adapters.local.clock import RandomIds, SystemClock
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.schemas.table import load_table_schema
@@ -55,6 +57,15 @@ async def emulated(_: Path, request: pytest.FixtureRequest) -> AsyncIterator[War
         warehouse.close()
 
 
+@asynccontextmanager
+async def without_parameters(folder: Path, request: pytest.FixtureRequest) -> AsyncIterator[Warehouse]:
+    """The same where all rows come by a staging table, as many rows do."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(BigQueryStage, "as_parameter", lambda _, __: None)
+        async with emulated(folder, request) as warehouse:
+            yield warehouse
+
+
 def _server(request: pytest.FixtureRequest) -> str:
     return "bigquery" if request.node.get_closest_marker("endless") is None else "own_bigquery"
 
@@ -79,17 +90,24 @@ async def real(_: Path, __: pytest.FixtureRequest) -> AsyncIterator[Warehouse]:
         client.close()
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(duckdb, id="duckdb"),
-        pytest.param(emulated, id="bigquery", marks=pytest.mark.emulator),
-        pytest.param(real, id="bigquery-real", marks=pytest.mark.integration),
-    ]
-)
+WAREHOUSES: Final = [
+    pytest.param(duckdb, id="duckdb"),
+    pytest.param(emulated, id="bigquery", marks=pytest.mark.emulator),
+    pytest.param(real, id="bigquery-real", marks=pytest.mark.integration),
+]
+LOADERS: Final = [*WAREHOUSES, pytest.param(without_parameters, id="bigquery-tables", marks=pytest.mark.emulator)]
+
+
+@pytest.fixture(params=WAREHOUSES)
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Body], None]:
     """Run a test's body against a fresh warehouse."""
+    return on_fresh(request, tmp_path)
+
+
+def on_fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Body], None]:
+    """Return what runs a body against a fresh warehouse, which `request.param` makes."""
     make = request.param
-    if make is emulated:
+    if make in {emulated, without_parameters}:
         request.getfixturevalue(_server(request))  # before any loop runs
 
     async def main(body: Body) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,14 @@ from convergence.ports.warehouse import (
     Warehouse,
     WriteMode,
 )
+from tests.contract.warehouse.conftest import LOADERS, on_fresh
 from tests.contract.warehouse.world import JAN_1, JAN_2, JAN_3, NOW, Body, a_lineage, load, rows_of
+
+
+@pytest.fixture(params=LOADERS)
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Body], None]:
+    """Rows come as a parameter and by a staging table, and must be the same."""
+    return on_fresh(request, tmp_path)
 
 
 def test_loaded_rows_carry_the_seven_lineage_columns(run: Callable[[Body], None], usage: TableSchema) -> None:

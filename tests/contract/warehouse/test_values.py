@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,14 @@ from convergence.ports.warehouse import (
     TableSchema,
     Warehouse,
 )
+from tests.contract.warehouse.conftest import LOADERS, on_fresh
 from tests.contract.warehouse.world import JAN_1, JAN_2, JAN_3, NOW, READ, Body, load, rows_of
+
+
+@pytest.fixture(params=LOADERS)
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Body], None]:
+    """Rows come as a parameter and by a staging table, and must be the same."""
+    return on_fresh(request, tmp_path)
 
 
 def test_every_value_comes_back_as_it_was_staged(run: Callable[[Body], None], usage: TableSchema) -> None:

@@ -108,8 +108,6 @@ class BigQueryWarehouse:
         assert len(staged) == len(stages), "a stage comes from this warehouse"
         check_load(load)
         await self.ensure_table(load.dataset, load.table)
-        for stage in staged:
-            await stage.flush()
         result = await self._loads.load(load, staged)
         for stage in staged:
             await stage.discard()

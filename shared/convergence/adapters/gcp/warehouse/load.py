@@ -15,6 +15,7 @@ from typing import Any
 
 from convergence.adapters.gcp.warehouse.jobs import Ended, JobOptions, Jobs, fingerprint_of
 from convergence.adapters.gcp.warehouse.ledger import Ledger, refuse_other
+from convergence.adapters.gcp.warehouse.sources import STAGE, Source, sources_of, union
 from convergence.adapters.gcp.warehouse.stage import PART, PLACE, BigQueryStage, needs_parsing
 from convergence.adapters.gcp.warehouse.values import query_parameters
 from convergence.adapters.googlesql.types import column_type
@@ -23,7 +24,7 @@ from convergence.domain.sql_names import bigquery_name, checked
 from convergence.errors import LeaseLost, SchemaMismatch, StepFailed
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Load, LoadResult, WriteMode
 
-_NUMBER, _STAGE, _ADDED = "x_number", "x_stage", "x_added"
+_NUMBER, _ADDED = "x_number", "x_added"
 
 
 class Loads:
@@ -33,15 +34,15 @@ class Loads:
         self._jobs, self._ledger, self._options = jobs, ledger, options
 
     async def load(self, load: Load, stages: Sequence[BigQueryStage]) -> LoadResult:
-        """Replace the slices by the staged rows; the stages are flushed and the table exists.
+        """Replace the slices by the staged rows; the table exists. Few rows are sent with the statement.
 
         The job's id decides who loads. A job that failed changed nothing, unless the ledger has it.
         """
         from google.cloud import bigquery
 
-        full = [stage for stage in stages if not await stage.is_empty()]
+        sources = await sources_of(stages)
         options = await self._options.of(load.lineage, fingerprint=load.fingerprint)
-        parameters = _parameters(load)
+        parameters = _parameters(load) + [each.parameter for each in sources if each.parameter is not None]
         if load.mode is WriteMode.APPEND:
             await self._ledger.ensure(load.dataset)
             parameters += query_parameters(self._ledger.parameters(load.job_id, load.fingerprint))
@@ -53,13 +54,13 @@ class Loads:
 
         try:
             ended = await self._jobs.query(
-                load.job_id, self._sql(load, full), config, what=what, project=options.project, committed=committed
+                load.job_id, self._sql(load, sources), config, what=what, project=options.project, committed=committed
             )
         except LeaseLost:
             known = await self._ledger.taken(load.dataset, load.job_id, load.fingerprint)
             return LoadResult(known.loaded, known.removed, repeated=True)
         except StepFailed:
-            await self._refuse_dates(load, full)
+            await self._refuse_dates(load, sources)
             raise
         if ended.repeated:
             found = await self._ledger.find(load.dataset, load.job_id)
@@ -97,33 +98,34 @@ class Loads:
         loaded, removed = (found.inserted_row_count, found.deleted_row_count) if found is not None else (0, 0)
         return LoadResult(rows_loaded=loaded, rows_removed=removed, repeated=ended.repeated)
 
-    def _sql(self, load: Load, stages: Sequence[BigQueryStage]) -> str:
+    def _sql(self, load: Load, sources: Sequence[Source]) -> str:
         target = bigquery_name(self._jobs.client.project, checked(load.dataset), checked(load.table.name))
         if load.mode is WriteMode.APPEND:
-            return self._append(load, stages, target)
+            return self._append(load, sources, target)
         if load.mode in {WriteMode.MERGE, WriteMode.GROUPS}:
-            return _merge(load, stages, target) if stages else f"DELETE FROM {target} WHERE FALSE"
-        return _overwrite(load, stages, target) if stages else f"DELETE FROM {target} AS kept WHERE {_slice(load)}"
+            return _merge(load, sources, target) if sources else f"DELETE FROM {target} WHERE FALSE"
+        return _overwrite(load, sources, target) if sources else f"DELETE FROM {target} AS kept WHERE {_slice(load)}"
 
-    def _append(self, load: Load, stages: Sequence[BigQueryStage], target: str) -> str:
+    def _append(self, load: Load, sources: Sequence[Source], target: str) -> str:
         lines = ["DECLARE loaded INT64 DEFAULT 0;", "BEGIN TRANSACTION;"]
-        if stages:
-            insert = f"INSERT INTO {target} ({_names(load)})\nSELECT {_names(load)} FROM ({_select(load, stages)});"
+        if sources:
+            insert = f"INSERT INTO {target} ({_names(load)})\nSELECT {_names(load)} FROM ({_select(load, sources)});"
             lines += [insert, "SET loaded = @@row_count;"]
         mark = self._ledger.insert(load.dataset, "0", "loaded")
         return "\n".join([*lines, mark, "COMMIT TRANSACTION;", "SELECT loaded;"])
 
-    async def _refuse_dates(self, load: Load, stages: Sequence[BigQueryStage]) -> None:
+    async def _refuse_dates(self, load: Load, sources: Sequence[Source]) -> None:
         """Raise `SchemaMismatch` for the first row that belongs to no date of the load, if that was the reason."""
         from google.cloud import bigquery
 
-        if load.date_field is None or load.dates is None or not stages:
+        if load.date_field is None or load.dates is None or not sources:
             return
         field = f"DATE({bigquery_name(load.date_field)})"
         sql = f"""SELECT number, day FROM (
-  SELECT ROW_NUMBER() OVER (ORDER BY {_STAGE}, {PART}, {PLACE}) AS number, {field} AS day FROM ({_union(stages)})
+  SELECT ROW_NUMBER() OVER (ORDER BY {STAGE}, {PART}, {PLACE}) AS number, {field} AS day FROM ({union(sources)})
 ) WHERE day IS NULL OR day NOT IN UNNEST(@dates) ORDER BY number LIMIT 1"""
-        parameters = [bigquery.ArrayQueryParameter("dates", "DATE", list(load.dates))]
+        parameters: list[Any] = [bigquery.ArrayQueryParameter("dates", "DATE", list(load.dates))]
+        parameters += [each.parameter for each in sources if each.parameter is not None]
         config = bigquery.QueryJobConfig(query_parameters=parameters, **self._options.plain())
         ended = await self._jobs.query(self._jobs.client.ids.new("look"), sql, config, what="looking for a wrong date")
         _, rows = await self._jobs.rows(ended.job)
@@ -160,42 +162,36 @@ def merge_keys(load: Load) -> list[str]:
     return [*load.key_fields, *(["x_pipeline_run_date"] if load.dates is not None else [])]
 
 
-def _union(stages: Sequence[BigQueryStage]) -> str:
-    return " UNION ALL ".join(
-        f"SELECT {number} AS {_STAGE}, * FROM {bigquery_name(stage.path)}" for number, stage in enumerate(stages)
-    )
-
-
-def _overwrite(load: Load, stages: Sequence[BigQueryStage], target: str) -> str:
+def _overwrite(load: Load, sources: Sequence[Source], target: str) -> str:
     """Nothing matches, so all rows of the slice go and all staged rows come; only the slice's partitions are read."""
     return (
         f"MERGE INTO {target} AS kept\n"
-        f"USING (SELECT {_names(load)} FROM ({_select(load, stages)})) AS staged\nON FALSE\n"
+        f"USING (SELECT {_names(load)} FROM ({_select(load, sources)})) AS staged\nON FALSE\n"
         f"WHEN NOT MATCHED BY SOURCE AND {_slice(load)} THEN DELETE\n"
         f"WHEN NOT MATCHED BY TARGET THEN {_insert(load)}"
     )
 
 
-def _merge(load: Load, stages: Sequence[BigQueryStage], target: str) -> str:
+def _merge(load: Load, sources: Sequence[Source], target: str) -> str:
     """A staged row of each key comes to match the rows of its key, which go; those that are inserted come again."""
     names = ", ".join(f"kept.{bigquery_name(name)}" for name in merge_keys(load))
     key = f"TO_JSON_STRING(STRUCT({names}))"  # NULL is a key like any other
     return (
         f"MERGE INTO {target} AS kept\n"
-        f"USING ({_twice(load, stages)}) AS staged\n"
+        f"USING ({_twice(load, sources)}) AS staged\n"
         f"ON NOT staged.{_ADDED} AND {_slice(load)} AND {key} = {key.replace('kept.', 'staged.')}\n"
         "WHEN MATCHED THEN DELETE\n"
         f"WHEN NOT MATCHED BY TARGET AND staged.{_ADDED} THEN {_insert(load)}"
     )
 
 
-def _twice(load: Load, stages: Sequence[BigQueryStage]) -> str:
+def _twice(load: Load, sources: Sequence[Source]) -> str:
     """Rows to match are one for each key, because a row is deleted once; in groups all staged rows are inserted."""
-    latest = _latest(load, stages)
+    latest = _latest(load, sources)
     if load.mode is WriteMode.MERGE:
         return f"SELECT {_names(load)}, {_ADDED} FROM ({latest}) CROSS JOIN UNNEST([TRUE, FALSE]) AS {_ADDED}"
     return (
-        f"SELECT {_names(load)}, TRUE AS {_ADDED} FROM ({_select(load, stages)})"
+        f"SELECT {_names(load)}, TRUE AS {_ADDED} FROM ({_select(load, sources)})"
         f" UNION ALL SELECT {_names(load)}, FALSE FROM ({latest})"
     )
 
@@ -218,19 +214,19 @@ def _names(load: Load) -> str:
     return ", ".join(bigquery_name(column.name) for column in load.table.columns)
 
 
-def _latest(load: Load, stages: Sequence[BigQueryStage]) -> str:
+def _latest(load: Load, sources: Sequence[Source]) -> str:
     """Rows with the same key and date are one row: the one staged last."""
     keys = ", ".join(map(bigquery_name, merge_keys(load)))
-    order = f"{_STAGE} DESC, {PART} DESC, {PLACE} DESC"
+    order = f"{STAGE} DESC, {PART} DESC, {PLACE} DESC"
     return (
         f"SELECT * EXCEPT ({_NUMBER}) FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {order})"
-        f" AS {_NUMBER} FROM ({_select(load, stages)})) WHERE {_NUMBER} = 1"
+        f" AS {_NUMBER} FROM ({_select(load, sources)})) WHERE {_NUMBER} = 1"
     )
 
 
-def _select(load: Load, stages: Sequence[BigQueryStage]) -> str:
+def _select(load: Load, sources: Sequence[Source]) -> str:
     """Return the query of all staged rows with their lineage."""
-    parts = [_STAGE, PART, PLACE]
+    parts = [STAGE, PART, PLACE]
     for column in load.table.columns:
         if column.name not in LINEAGE_COLUMNS:
             parse = needs_parsing(column_type(column)) and column.mode != "REPEATED"
@@ -242,7 +238,7 @@ def _select(load: Load, stages: Sequence[BigQueryStage]) -> str:
         date_ = f"IF({day} IN UNNEST(@dates), {day}, ERROR('a date outside of the load'))"
     else:
         date_ = "@x_pipeline_run_date"
-    return f"SELECT {', '.join([*parts, f'{date_} AS x_pipeline_run_date'])} FROM ({_union(stages)})"
+    return f"SELECT {', '.join([*parts, f'{date_} AS x_pipeline_run_date'])} FROM ({union(sources)})"
 
 
 def _parameters(load: Load) -> list[Any]:

@@ -1,9 +1,10 @@
-"""Rows on their way into a table: a staging table that expires, filled by few and large load jobs.
+"""Rows on their way into a table: in memory as long as they are few, else in a staging table that expires.
 
 BigQuery takes 100,000 load jobs a day from a project and 1,500 for a table ("Quotas and limits"); ten thousand tenants
 share the first, so a job for every batch of 1,000 rows would be too many. Parts therefore wait in memory as JSON lines
 until they reach 16 MiB or a flush is requested: the engine before it commits a checkpoint, `load` before it reads.
-A step costs one load job, and one more for each further 16 MiB and each slice.
+A step costs one load job, and one more for each further 16 MiB and each slice; few rows cost none
+(`row_parameters.py`).
 
 A staged row carries its part and place. A part that is written again first loses its stored self (one DELETE).
 """
@@ -22,6 +23,7 @@ from convergence.adapters.gcp.warehouse.client import UPLOAD_TIMEOUT_S
 from convergence.adapters.gcp.warehouse.fields import schema_field
 from convergence.adapters.gcp.warehouse.file_rows import FileRows
 from convergence.adapters.gcp.warehouse.jobs import Jobs
+from convergence.adapters.gcp.warehouse.row_parameters import PARAMETER_BYTES, RowsParameter, rows_parameter
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.gcp.warehouse.values import json_value
 from convergence.adapters.gcp.warehouse.waiting import AnyJob
@@ -58,8 +60,9 @@ class BigQueryStage:
         self._required = [name for name, column in self._columns.items() if column.mode == "REQUIRED"]
         self._rows: dict[int, int] | None = None  # part → rows, of all parts; None: not read yet
         self._waiting: dict[int, list[bytes]] = {}
-        self._waiting_bytes = 0
+        self.waiting_bytes = 0
         self._stored: set[int] = set()  # parts in the staging table
+        self._made = True  # the staging table, as far as is known
         self._stale: set[int] = set()  # of those, what was written again or dropped
 
     async def write(self, part: int, rows: Sequence[Row]) -> None:
@@ -76,8 +79,8 @@ class BigQueryStage:
         known[part] = len(rows)
         if lines:
             self._waiting[part] = lines
-            self._waiting_bytes += sum(map(len, lines))
-        if self._waiting_bytes >= FLUSH_BYTES:
+            self.waiting_bytes += sum(map(len, lines))
+        if self.waiting_bytes >= FLUSH_BYTES:
             await self.flush()
 
     async def write_file(self, part: int, file: RowFile) -> StagedFile:
@@ -88,6 +91,7 @@ class BigQueryStage:
         await self.flush()
         await self._tables.ensure_dataset(STAGING, tables_live=_LIVE)
         await self._tables.ensure_plain(STAGING, self.staged_in, self._config().schema)
+        self._made = True
         try:
             rows = FileRows(self._jobs, self._tables, self._labels, STAGING, f"{self.staged_in}_file")
             staged = await rows.stage(file, self.table, self.path, part, PART, PLACE)
@@ -120,7 +124,8 @@ class BigQueryStage:
             return
         await self._tables.ensure_dataset(STAGING, tables_live=_LIVE)
         sent = dict(self._waiting)
-        data = b"\n".join(line for part in sorted(sent) for line in sent[part])
+        data = b"\n".join(self._lines())
+        self._made = True
         job_id = self._jobs.client.ids.new("stage")  # the same for all repetitions of this one upload
 
         def begin(client: bigquery.Client, name: str) -> AnyJob:
@@ -138,13 +143,14 @@ class BigQueryStage:
         self._stored |= sent.keys()
         for part in sent:
             self._waiting.pop(part, None)
-        self._waiting_bytes = sum(len(line) for lines in self._waiting.values() for line in lines)
+        self.waiting_bytes = sum(len(line) for lines in self._waiting.values() for line in lines)
 
     async def discard(self, from_part: int = 0) -> None:
         """Drop this part and all later ones; all of them with the staging table."""
         if from_part == 0:
-            await self._tables.drop(STAGING, self.staged_in)
-            self._rows, self._waiting, self._waiting_bytes = None, {}, 0
+            if self._made:
+                await self._tables.drop(STAGING, self.staged_in)
+            self._rows, self._made, self._waiting, self.waiting_bytes = None, False, {}, 0
             self._stored, self._stale = set(), set()
             return
         known = await self._known()
@@ -152,6 +158,12 @@ class BigQueryStage:
             self._forget(part)
             del known[part]
         await self.flush()
+
+    def as_parameter(self, name: str) -> RowsParameter | None:
+        """Return all rows as a parameter of a statement; None when they are too many, or some are stored."""
+        if self._stored or not self._waiting or self.waiting_bytes > PARAMETER_BYTES:
+            return None
+        return rows_parameter(name, self._staged_columns(), self._lines())
 
     async def is_empty(self) -> bool:
         """Return whether nothing was staged; call `flush` before."""
@@ -163,8 +175,11 @@ class BigQueryStage:
         """The staging table with project and dataset."""
         return f"{self._jobs.client.project}.{STAGING}.{self.staged_in}"
 
+    def _lines(self) -> list[bytes]:
+        return [line for part in sorted(self._waiting) for line in self._waiting[part]]
+
     def _forget(self, part: int) -> None:
-        self._waiting_bytes -= sum(map(len, self._waiting.pop(part, ())))
+        self.waiting_bytes -= sum(map(len, self._waiting.pop(part, ())))
         if part in self._stored:
             self._stale.add(part)
 
@@ -207,7 +222,8 @@ class BigQueryStage:
         """Return the rows of each part, reading once what an earlier process left."""
         if self._rows is None:
             self._rows = {}
-            if await self._tables.find(STAGING, self.staged_in) is not None:
+            self._made = await self._tables.find(STAGING, self.staged_in) is not None
+            if self._made:
                 counted = await self._query(f"SELECT {PART}, COUNT(*) FROM {bigquery_name(self.path)} GROUP BY {PART}")
                 self._rows = {int(part): int(count) for part, count in counted}
                 self._stored = set(self._rows)
