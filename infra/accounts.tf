@@ -4,8 +4,12 @@ locals {
   # What each word grants on the whole project; docs/google-cloud.md has the same table.
   project_roles = {
     firestore = ["roles/datastore.user"]
-    warehouse = ["roles/bigquery.jobUser", "roles/bigquery.dataEditor"]
+    warehouse = ["roles/bigquery.jobUser", "convergenceWarehouse"]
+    setup     = ["convergenceSetup"]
   }
+
+  # The code's list of permissions (adapters/gcp/roles.py): what its calls of BigQuery need, and no more.
+  own_roles = { for name, _ in local.declared.roles : name => "projects/${var.project}/roles/${name}" }
 
   with = { for word in ["publish", "credentials", "logs"] : word => toset([
     for name, function in local.functions : name if contains(function.access, word)
@@ -44,12 +48,22 @@ resource "google_service_account" "build" {
   display_name = "Convergence: builds the functions' images"
 }
 
+resource "google_project_iam_custom_role" "own" {
+  for_each = local.declared.roles
+
+  role_id     = each.key
+  title       = "Convergence: ${lower(trimprefix(each.key, "convergence"))}"
+  permissions = each.value
+}
+
 resource "google_project_iam_member" "function" {
   for_each = local.function_roles
 
   project = var.project
-  role    = each.value.role
+  role    = lookup(local.own_roles, each.value.role, each.value.role)
   member  = google_service_account.function[each.value.function].member
+
+  depends_on = [google_project_iam_custom_role.own]
 }
 
 resource "google_project_iam_member" "build" {
@@ -80,6 +94,8 @@ resource "google_bigquery_dataset_iam_member" "logs" {
   for_each = local.with["logs"]
 
   dataset_id = google_bigquery_dataset.shared["organizations"].dataset_id
-  role       = "roles/bigquery.dataEditor"
+  role       = local.own_roles["convergenceLogs"]
   member     = google_service_account.function[each.key].member
+
+  depends_on = [google_project_iam_custom_role.own]
 }

@@ -1,4 +1,4 @@
-"""What Terraform gets from the code: Firestore's indexes, and the tables of the log.
+"""What Terraform gets from the code: Firestore's indexes, the tables of the log, and the project's own roles.
 
 usage: python -m infra.declared   writes infra/declared.json; a test compares it with what the code declares
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from convergence.adapters.gcp.documents.indexes import index_file
+from convergence.adapters.gcp.roles import OWN_ROLES
 from convergence.adapters.gcp.warehouse.fields import schema_field
 from convergence.config.files.retention import load_retention
 from convergence.config.files.schemas.folder import TableSchemas
@@ -22,11 +23,13 @@ FILE: Final = Path(__file__).with_name("declared.json")
 
 
 def declared() -> dict[str, Any]:
-    """Return `firestore` in the shape of firestore.indexes.json, and `tables`, each with its BigQuery schema."""
+    """Return `firestore` in the shape of firestore.indexes.json, `tables`, each with its BigQuery schema, and `roles`,
+    each with its permissions."""
     schemas = TableSchemas(ROOT / "configs")
     keep_days = load_retention(ROOT / "configs").log_rows.days
     return {
         "firestore": index_file(INDEXES, UNINDEXED),
+        "roles": {name: list(permissions) for name, permissions in OWN_ROLES.items()},
         "tables": [_table(schemas.get(name), keep_days) for name in sorted(set(TABLES.values()))],
     }
 

@@ -68,6 +68,27 @@ run "plan" {
   }
 
   assert {
+    condition     = alltrue([for name, role in google_project_iam_custom_role.own : toset(role.permissions) == toset(local.declared.roles[name])])
+    error_message = "A role of ours has the permissions that the code declares."
+  }
+
+  assert {
+    condition = [
+      for key, each in google_project_iam_member.function : key
+      if contains([for name, role in google_project_iam_custom_role.own : local.own_roles[name] if contains(role.permissions, "bigquery.datasets.create")], each.role)
+    ] == ["dispatcher convergenceSetup"]
+    error_message = "Only the function that onboards orgs makes datasets."
+  }
+
+  assert {
+    condition = alltrue([
+      for each in concat(values(google_project_iam_member.function), values(google_bigquery_dataset_iam_member.logs)) :
+      !contains(["roles/bigquery.dataEditor", "roles/bigquery.dataOwner", "roles/bigquery.admin", "roles/editor", "roles/owner"], each.role)
+    ])
+    error_message = "No function has a role of BigQuery that includes more than it needs."
+  }
+
+  assert {
     condition     = google_firestore_database.state.delete_protection_state == "DELETE_PROTECTION_ENABLED"
     error_message = "The state cannot be deleted by an apply."
   }

@@ -8,6 +8,7 @@ GRANTS: Final = {
     "firestore": {"roles/datastore.user"},
     "publish": {"roles/pubsub.publisher"},
     "credentials": {"roles/cloudkms.cryptoKeyEncrypterDecrypter"},
-    "warehouse": {"roles/bigquery.jobUser", "roles/bigquery.dataEditor"},
-    "logs": {"roles/bigquery.dataEditor"},
+    "warehouse": {"roles/bigquery.jobUser", "convergenceWarehouse"},
+    "setup": {"convergenceSetup"},
+    "logs": {"convergenceLogs"},
 }

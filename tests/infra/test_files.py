@@ -9,6 +9,7 @@ from typing import Any
 import hcl2
 import pytest
 
+from convergence.adapters.gcp.roles import OWN_ROLES
 from infra import declared
 from infra.project import ROOT
 from tests.emulators.topology import functions
@@ -125,6 +126,9 @@ def test_the_page_lists_what_each_functions_account_may_do() -> None:
     page = (ROOT / "docs" / "google-cloud.md").read_text("utf-8")
     for word, roles in GRANTS.items():
         (line,) = [line for line in page.splitlines() if line.startswith(f"| `{word}` |")]
-        assert set(re.findall(r"`(roles/[\w.]+)`", line)) == roles
+        assert set(re.findall(r"`(roles/[\w.]+|convergence[A-Z]\w+)`", line)) == roles
         users = {name for name, file in FUNCTIONS.items() if word in file.access}
         assert set(re.findall(r"`([a-z_]+)`", line.rsplit("|", 2)[1])) == users
+    for role, permissions in OWN_ROLES.items():
+        (line,) = [line for line in page.splitlines() if line.startswith(f"| `{role}` |")]
+        assert [f"bigquery.{name}" for name in re.findall(r"`([a-z]+\.\w+)`", line)] == list(permissions)

@@ -101,11 +101,14 @@ def test_an_account_has_the_roles_of_its_functions_access_and_no_others(plan: di
 
 def granted(plan: dict[str, Any], name: str) -> set[str]:
     """Return the roles bound to a function's account: keys of such resources begin with the function's name."""
-    return {
+    roles = {
         each["role"]
         for address, each in plan.items()
         if ".function[" in address and address.split('["')[1].split('"')[0].split(" ")[0] == name and "role" in each
-    } | ({"roles/bigquery.dataEditor"} if f'google_bigquery_dataset_iam_member.logs["{name}"]' in plan else set())
+    }
+    logs = plan.get(f'google_bigquery_dataset_iam_member.logs["{name}"]')
+    roles |= {logs["role"]} if logs else set()
+    return {role.rpartition("/")[2] if role.startswith("projects/") else role for role in roles}
 
 
 def secret(file: FunctionFile) -> set[str]:

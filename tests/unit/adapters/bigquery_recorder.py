@@ -159,6 +159,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(200, self.recorder.resources[path])
 
     def do_DELETE(self) -> None:
+        self.recorder.stored.append(("DELETE", self.path_of(), {}))
         self.recorder.resources.pop(self.path_of(), None)
         self.answer(204, {})
 
@@ -213,10 +214,12 @@ def recording() -> Iterator[tuple[Recorder, str]]:
     http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=http.serve_forever, args=(0.01,))
     thread.start()
-    yield recorder, f"127.0.0.1:{http.server_port}"
-    http.shutdown()
-    thread.join()
-    http.server_close()
+    try:
+        yield recorder, f"127.0.0.1:{http.server_port}"
+    finally:
+        http.shutdown()
+        thread.join()
+        http.server_close()
 
 
 def with_warehouse(address: str, body: Callable[[BigQueryWarehouse], Awaitable[Any]], **options: Any) -> Any:

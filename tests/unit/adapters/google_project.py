@@ -23,7 +23,8 @@ KEY = f"/v1/projects/{PROJECT}/locations/us/keyRings/convergence/cryptoKeys/cred
 GROUPS = f"/v1/projects/{PROJECT}/databases/(default)/collectionGroups"
 ROLES = {
     "firestore": ["roles/datastore.user"],
-    "warehouse": ["roles/bigquery.jobUser", "roles/bigquery.dataEditor"],
+    "warehouse": ["roles/bigquery.jobUser", f"projects/{PROJECT}/roles/convergenceWarehouse"],
+    "setup": [f"projects/{PROJECT}/roles/convergenceSetup"],
 }
 
 
@@ -50,7 +51,10 @@ class GoogleProject:
             "roles/cloudkms.cryptoKeyEncrypterDecrypter", "credentials"
         )
         self._calls()
-        logs = [{"role": "WRITER", "userByEmail": account(name)} for name in self._with("logs")]
+        logs = [
+            {"role": f"projects/{PROJECT}/roles/convergenceLogs", "userByEmail": account(name)}
+            for name in self._with("logs")
+        ]
         self.answers[f"bigquery.googleapis.com/bigquery/v2/projects/{PROJECT}/datasets/organizations"] = {
             "access": [{"role": "READER", "specialGroup": "projectReaders"}, *logs]
         }
@@ -94,6 +98,8 @@ class GoogleProject:
         return httpx.Response(200, headers=dated, json=self._paged(found, request.url.params.get("pageToken", "0")))
 
     def _paged(self, found: Mapping[str, Any], token: str) -> Mapping[str, Any]:
+        if "bindings" in found:  # a policy comes whole
+            return found
         begin = int(token)
         lists = {name: value for name, value in found.items() if isinstance(value, list)}
         cut = {name: value[begin : begin + self.page] for name, value in lists.items()}

@@ -84,12 +84,13 @@ def _conditional(project: GoogleProject) -> None:
         each["condition"] = {"expression": "request.time < timestamp('2020-01-01T00:00:00Z')"}
 
 
+OWN = f"projects/{PROJECT}/roles"
 STEP = f"serviceAccount:{account('step')}"
 FAULTS: dict[str, tuple[Callable[[GoogleProject], object], str, str]] = {
     "role on the project": (
         lambda p: _without(p, POLICY, STEP),
         "permissions",
-        f"{account('step')} lacks roles/datastore.user, roles/bigquery.jobUser, roles/bigquery.dataEditor",
+        f"{account('step')} lacks roles/datastore.user, roles/bigquery.jobUser, {OWN}/convergenceWarehouse",
     ),
     "role under a condition": (_conditional, "permissions", "lacks roles/datastore.user"),
     "role on a topic": (
@@ -105,7 +106,7 @@ FAULTS: dict[str, tuple[Callable[[GoogleProject], object], str, str]] = {
     "role on the log's dataset": (
         _put(f"bigquery.googleapis.com/bigquery/v2/projects/{PROJECT}/datasets/organizations", access=[]),
         "permissions",
-        f"{account('notifier')} lacks roles/bigquery.dataEditor on the dataset organizations",
+        f"{account('notifier')} lacks {OWN}/convergenceLogs on the dataset organizations",
     ),
     "subscription": (
         lambda p: p.subscription("scheduler-tick").update(name="projects/x/subscriptions/other"),

@@ -20,8 +20,8 @@ _TOPIC: Final = r"^[a-z][a-z0-9-]*$"
 
 
 # What a function's account may do (infra/accounts.tf): read and write the state; publish messages, except ticks; seal
-# and open credentials; run jobs on the orgs' datasets; append to the log tables.
-Access = Literal["firestore", "publish", "credentials", "warehouse", "logs"]
+# and open credentials; run jobs on the orgs' datasets; make datasets and stored procedures; append to the log tables.
+Access = Literal["firestore", "publish", "credentials", "warehouse", "setup", "logs"]
 Secret = Literal["CONVERGENCE_ROOT_KEY", "SMTP_PASSWORD"]  # settings whose values are in Secret Manager
 
 

@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from convergence.adapters.gcp.deployment.rest import Rest
+from convergence.adapters.gcp.roles import OWN_ROLES, own_role
 from convergence.domain.finding import Finding
 from convergence.errors import NotFound
 from convergence.ports.deployment import DeclaredFunction, Deployment
 
 PROJECT_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "firestore": ("roles/datastore.user",),
-    "warehouse": ("roles/bigquery.jobUser", "roles/bigquery.dataEditor"),
+    "warehouse": ("roles/bigquery.jobUser", "convergenceWarehouse"),
+    "setup": ("convergenceSetup",),
 }
 # As infra/secrets.tf names them; mail without a password has no secret.
 SECRETS: Final = {"CONVERGENCE_ROOT_KEY": "convergence-root-key", "SMTP_PASSWORD": "convergence-smtp-password"}
@@ -24,7 +26,7 @@ TICK: Final = "tick"  # published by Cloud Scheduler alone
 _PUBLISHER: Final = "roles/pubsub.publisher"
 _SEALS: Final = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
 _READS: Final = "roles/secretmanager.secretAccessor"
-_WRITES: Final = frozenset({"WRITER", "OWNER", "roles/bigquery.dataEditor", "roles/bigquery.dataOwner"})
+_LOGS: Final = "convergenceLogs"
 
 
 def members(policy: Mapping[str, Any], role: str) -> frozenset[str]:
@@ -57,9 +59,9 @@ async def permissions(at: Deployment, rest: Rest) -> list[Finding]:
     writers = frozenset(
         f"serviceAccount:{each['userByEmail']}"
         for each in dataset.get("access", ())
-        if each.get("role") in _WRITES and "userByEmail" in each
+        if each.get("role") == own_role(at.project, _LOGS) and "userByEmail" in each
     )
-    _add(lacking, at, "logs", writers, "roles/bigquery.dataEditor on the dataset organizations")
+    _add(lacking, at, "logs", writers, f"{own_role(at.project, _LOGS)} on the dataset organizations")
     await _add_secrets(lacking, at, rest)
     found = [
         Finding("permissions", f"{account(at, name)} lacks {', '.join(roles)}", "apply infra/ (make deploy)")
@@ -82,8 +84,12 @@ def key(at: Deployment) -> str:
 
 def _lacking_on_project(at: Deployment, function: DeclaredFunction, policy: Mapping[str, Any]) -> list[str]:
     member = f"serviceAccount:{account(at, function.name)}"
-    roles = [role for word in sorted(function.access) for role in PROJECT_ROLES.get(word, ())]
+    roles = [_full(at, role) for word in sorted(function.access) for role in PROJECT_ROLES.get(word, ())]
     return [role for role in roles if member not in members(policy, role)]
+
+
+def _full(at: Deployment, role: str) -> str:
+    return own_role(at.project, role) if role in OWN_ROLES else role
 
 
 async def _add_secrets(lacking: Mapping[str, list[str]], at: Deployment, rest: Rest) -> None:
