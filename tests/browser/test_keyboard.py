@@ -191,3 +191,44 @@ def test_a_period_is_closed_and_opened_again(operator: Visitor) -> None:
     page.keyboard.type("restated")
     page.keyboard.press("Enter")
     expect(page.get_by_label("Verdict")).to_contain_text("Open. Runs may change")
+
+
+def test_a_payload_that_is_wrong_has_the_focus_on_what_is_wrong(operator: Visitor) -> None:
+    page = operator.page
+    operator.goto("/ui/demo/pipelines")
+    for key in "gd":
+        page.keyboard.press(key)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Dead letters")
+    tab_to(page, "A Edit the payload of cause 1")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Edit payload")
+    tab_to(page, "TEXTAREA Parameters")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("{no json")
+    tab_to(page, "BUTTON Check again")
+    page.keyboard.press("Enter")
+    alert = page.get_by_role("alert")
+    expect(alert).to_be_focused()
+    expect(alert).to_contain_text("not JSON")
+    expect(page.get_by_role("main")).to_contain_text("The difference is shown when the payload is right.")
+    assert all("422" in message for message in operator.said), operator.said
+    operator.said.clear()  # the browser reports the refusal itself
+
+
+def test_a_key_is_made_and_revoked(operator: Visitor) -> None:
+    page = operator.page
+    operator.goto("/ui/demo/settings")
+    tab_to(page, "INPUT Name")
+    page.keyboard.type("by keyboard")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("The new key")).to_contain_text("cvk_")
+    operator.goto("/ui/demo/settings")
+    key = page.get_by_role("row").filter(has_text="by keyboard").locator("th").inner_text().split()[0]
+    tab_to(page, f"BUTTON Revoke {key}")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text(key)
+    tab_to(page, "BUTTON Remove it")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("settings#h-keys"))
+    page.keyboard.press("Tab")
+    assert focused(page).startswith(("BUTTON Revoke", "INPUT Name")), "Tab goes on from the keys"

@@ -42,7 +42,7 @@ async def delete(
             request, "sure.html", active="settings", action=action, what=f"the credential {credential_id} of {provider}"
         )
     await at.services.credentials.delete(org, provider, credential_id)
-    return redirect(f"/ui/{org}/settings")
+    return redirect(f"/ui/{org}/settings#h-int")
 
 
 @router.post("/{org}/settings/keys")
@@ -65,7 +65,7 @@ async def revoke(request: Request, org: OrgName, key_id: str, at: At, caller: Ad
         action = request.url.path
         return await page(request, "sure.html", active="settings", action=action, what=f"the key {key_id}")
     await at.keys.revoke(org, key_id)
-    return redirect(f"/ui/{org}/settings")
+    return redirect(f"/ui/{org}/settings#h-keys")
 
 
 @router.post("/{org}/settings/notifications")
