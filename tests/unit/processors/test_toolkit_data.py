@@ -17,12 +17,13 @@ from typing import Final
 
 import pytest
 
+from convergence.config.files.reports import find_report
 from convergence.domain.billing_periods import Change, PeriodKey
 from convergence.domain.invoices import Invoice, InvoiceLine
 from convergence.engine.billing import move_period, record_invoices
 from tests.referees.opinions import required
 from tests.unit.processors.bills import put, running
-from tests.unit.processors.installation import ORG, Here
+from tests.unit.processors.installation import CONFIGS, ORG, Here
 
 CLOUDS: Final = ("aws", "azure", "gcp")
 SEEDS: Final = (1, 2, 3)
@@ -36,6 +37,7 @@ OF_DAYS: Final = {
     "ContractedCost": "contracted_cost",
     "ConsumedQuantity": "quantity",
 }
+Invoiced = dict[tuple[str, str, str, str], Decimal]
 Sums = dict[str, dict[str, Decimal]]  # by issuer, then by metric
 
 
@@ -71,6 +73,27 @@ async def charged(here: Here) -> Sums:
     sums = ", ".join(f"SUM({name}) AS {name}" for name in METRICS)
     rows = await here.rows(f"SELECT InvoiceIssuerName, {sums} FROM cost_data_standard_1_3 GROUP BY 1")
     return {row["InvoiceIssuerName"]: {name: row[name] for name in METRICS} for row in rows}
+
+
+async def named_invoices(here: Here) -> Invoiced:
+    """Return the amounts of the report `billed_invoices` by issuer, account, invoice and category."""
+    names = ("InvoiceIssuerName", "BillingAccountId", "InvoiceId", "ChargeCategory")
+    rows = await here.rows(find_report(CONFIGS, "billed_invoices").sql())
+    assert {(str(row["BillingPeriodStart"]), row["BillingCurrency"]) for row in rows} == {("2026-05-01", "USD")}
+    amounts: Invoiced = {}
+    for row in rows:
+        issuer, account, invoice_id, category = (row[name] for name in names)
+        amounts[issuer, account, invoice_id, category] = row["BilledCost"]
+    return amounts
+
+
+def invoices_of(rows: list[dict[str, str]]) -> Invoiced:
+    """Return the same of the files."""
+    sums: Invoiced = defaultdict(Decimal)
+    for row in rows:
+        key = (row["InvoiceIssuerName"], row["BillingAccountId"], row["InvoiceId"], row["ChargeCategory"])
+        sums[key] += Decimal(row["BilledCost"])
+    return {key: round(total, 14) for key, total in sums.items() if key[2]}
 
 
 async def invoiced(here: Here, rows: list[dict[str, str]]) -> None:
@@ -114,6 +137,7 @@ def test_sums_stay_those_of_the_files_up_to_the_export(version: str, tmp_path: P
         step = (await here.good("focus/import", path="focus/%Y-%m/", **MAY))["validate_focus"]
         assert (step["rows_processed"], step["rows_written"]) == (len(rows), len(rows)), step["warnings"]
         assert await charged(here) == expected
+        assert await named_invoices(here) == invoices_of(rows)
 
         await here.good("unified/cost", **MAY)
         sums = ", ".join(f"SUM({column}) AS {name}" for name, column in OF_DAYS.items())
