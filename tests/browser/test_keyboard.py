@@ -73,19 +73,21 @@ def test_the_skip_link_leads_past_the_navigation(operator: Visitor) -> None:
 
 def test_enter_in_a_field_checks_and_the_focus_goes_to_what_is_wrong(visitor: Visitor) -> None:
     page, site = visitor.page, visitor.site
+    with httpx.Client(base_url=f"{site.url}/api/v1", headers=OPERATOR, timeout=60) as api:
+        failed = api.post("/pipelines/run/demo/shop/plans", params={"wait": 60}).json()["run_id"]
     visitor.goto("/ui/")
     expect(page.get_by_label("Key")).to_be_focused()
     page.keyboard.type(site.key)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Pipelines")
-    visitor.goto(f"/ui/demo/runs/{site.failed}/replay")
+    visitor.goto(f"/ui/demo/runs/{failed}/replay")
     tab_to(page, "INPUT start_date")
     page.keyboard.type("12312026")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_be_focused()
     assert all("422" in message for message in visitor.said), visitor.said
     visitor.said.clear()  # the browser reports the refusal itself
-    visitor.goto(f"/ui/demo/runs/{site.failed}/replay")
+    visitor.goto(f"/ui/demo/runs/{failed}/replay")
     tab_to(page, "INPUT file")
     page.keyboard.press("Control+a")
     page.keyboard.type(FIXED)
