@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from random import Random
 from typing import Any
 
 import pytest
-from google.cloud.bigquery import QueryJobConfig
 
-from convergence.adapters.gcp.warehouse.client import Client
 from convergence.adapters.gcp.warehouse.jobs import Jobs
 from convergence.errors import Transient
-from tests.simulation.faults import SeededIds
-from tests.unit.adapters.bigquery_recorder import QuickClock, Recorder
-
-
-def with_jobs(address: str, body: Callable[[Jobs], Awaitable[Any]]) -> Any:
-    """Run `body` with jobs of a client that knows no location, as that of a customer's key."""
-
-    async def main() -> Any:
-        client = Client(
-            project="p", location=None, credentials=None, endpoint=address, clock=QuickClock(), ids=SeededIds(Random(1))
-        )
-        try:
-            return await body(Jobs(client))
-        finally:
-            client.close()
-
-    return asyncio.run(main())
-
-
-def query(jobs: Jobs, **options: Any) -> Awaitable[Any]:
-    return jobs.query("read_1", "SELECT 1 AS a", QueryJobConfig(), what="the query", **options)
+from tests.unit.adapters.bigquery_jobs import query, with_jobs
+from tests.unit.adapters.bigquery_recorder import Recorder
 
 
 def test_a_cancelled_caller_cancels_its_job_where_it_runs(bigquery_server: tuple[Recorder, str]) -> None:

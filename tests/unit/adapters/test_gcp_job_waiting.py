@@ -12,8 +12,8 @@ from google.cloud import bigquery
 
 from convergence.adapters.gcp.warehouse.jobs import Jobs
 from convergence.errors import StepFailed, StillRunning
+from tests.unit.adapters.bigquery_jobs import query, with_jobs
 from tests.unit.adapters.bigquery_recorder import NOW, Recorder
-from tests.unit.adapters.test_gcp_job_places import query, with_jobs
 
 
 def test_a_query_costs_three_requests_however_long_it_takes(bigquery_server: tuple[Recorder, str]) -> None:
