@@ -20,7 +20,7 @@ def main() -> None:
 
 
 def _open_streams() -> None:
-    """Let streams that the caller closed (`>&-`) lead nowhere: a file opened under their numbers would get the output.
+    """Send streams that the caller closed (`>&-`) to nowhere: a file opened under their numbers would get the output.
 
     Python has no `sys.stdout` then.
     """

@@ -15,7 +15,7 @@
     │   ├── CredentialRejected     renew the credential
     │   ├── SchemaMismatch         the data does not fit the table
     │   ├── AppliedBefore          a write took effect with a different input: keep it, or write again
-    │   ├── PartlyCommitted        a procedure failed behind a COMMIT of its own: look at its tables first
+    │   ├── PartlyCommitted        a procedure failed after a COMMIT of its own: look at its tables first
     │   ├── NotDeterministic       a repeated step wrote something different
     │   ├── PeriodClosed           it would change charges of a closed billing period
     │   └── LeaseLost              the engine drops this execution: another owns the step

@@ -202,7 +202,7 @@ def test_a_schedule_is_edited_and_triggered(operator: Visitor) -> None:
 def test_keys_webhooks_and_notifications_are_made_on_the_settings(operator: Visitor) -> None:
     operator.goto("/ui/demo/settings")
     page = operator.page
-    page.get_by_label("Mail addresses, with commas").fill("ops@acme.example")
+    page.get_by_label("Mail addresses, separated by commas").fill("ops@acme.example")
     page.get_by_label("email", exact=True).check()
     operator.click("Store")
     expect(page.get_by_role("table", name="What is sent when a run ends")).to_contain_text("ops@acme.example")

@@ -186,7 +186,7 @@ def grant(description: str) -> dict[str, Response]:
         ({"token_uri": "https://googleapis.com.evil.example/"}, {}, StepFailed, "which is not Google"),
         ({"token_uri": "http://10.0.0.1/token"}, {}, StepFailed, "must begin with https"),
         ({"client_email": "other@x.iam.gserviceaccount.com"}, {}, CredentialRejected, "no longer exists.*store"),
-        ({}, grant("Invalid JWT Signature."), CredentialRejected, "key of it was deleted or disabled: store a new key"),
+        ({}, grant("Invalid JWT Signature."), CredentialRejected, "this key was deleted or disabled: store a new key"),
         ({}, grant("Account has been disabled"), CredentialRejected, "it is disabled: enable it"),
         ({}, grant("not in a reasonable timeframe"), ConvergenceError, "clock of this machine"),
         ({"project_id": ""}, {}, StepFailed, "set config.project"),

@@ -40,7 +40,7 @@ def test_another_name_of_a_table_leads_to_the_table(tmp_path: Path) -> None:
     written(tmp_path / "schemas", content, name="other")
     with pytest.raises(ConfigError, match="two files describe the table 'older_usage'"):
         TableSchemas(tmp_path).check_names()
-    with pytest.raises(ConfigError, match="also_named is a list of table names"):
+    with pytest.raises(ConfigError, match="also_named must be a list of table names"):
         load_table_schema(written(tmp_path, {**content, "also_named": ["a b"]}))
 
 
@@ -95,7 +95,7 @@ def test_records_hold_fields(tmp_path: Path) -> None:
         ([{"name": "a", "type": "INT64", "mode": "REQUIRD"}], "'REQUIRD' is not a mode. Did you mean 'REQUIRED'"),
         ([{"name": "a b", "type": "INT64"}], "'a b' is not a column name"),
         ([{"name": "a", "type": "INT64"}, {"name": "A", "type": "STRING"}], "the column 'A' appears twice"),
-        ([{"name": "a", "type": "RECORD"}], "a RECORD has fields"),
+        ([{"name": "a", "type": "RECORD"}], "a RECORD must have fields"),
         ([{"name": "a", "type": "NUMERIC", "scale": 2}], "scale needs a precision"),
         ([{"name": "a", "type": "NUMERIC", "maxLength": 2}], "a NUMERIC does not take maxLength"),
         ([{"name": "a", "type": "INT64", "precision": 2}], "INT64 takes no length or precision"),
@@ -108,7 +108,7 @@ def test_records_hold_fields(tmp_path: Path) -> None:
         ),
         ([{"name": "a", "type": "RECORD", "fields": [{"name": "b", "type": "X"}]}], r"a\.b: 'X' is not a column type"),
         ([{"name": "x_run_id", "type": "INT64"}], "the lineage column 'x_run_id' is STRING"),
-        (["a"], "a field is an object"),
+        (["a"], "a field must be an object"),
     ],
 )
 def test_a_mistake_says_file_and_place(tmp_path: Path, content: Any, message: str) -> None:

@@ -126,7 +126,7 @@ def feed(file: RowFile, table: TableSchema, names: Sequence[str]) -> Fed:
     if rest and not file.rest and not file.drop_rest and not file.whole:
         unknown = names[rest[0]]
         raise SchemaMismatch(
-            f"{file.name}: the column {unknown!r} belongs to no column of {table.name}"
+            f"{file.name}: the column {unknown!r} matches no column of {table.name}"
             f" ({len(rest)} such columns).{did_you_mean(unknown, [column.name for column in table.columns])}"
         )
     return Fed(tuple(names), sources, rest if file.rest else ())
@@ -212,7 +212,7 @@ def _fed_columns(file: RowFile, table: TableSchema) -> list[Column]:
     typed = file.format is FileFormat.PARQUET and table.inferred  # its records come from such files
     for column in columns:
         if (type_name(column) == "STRUCT" and not typed) or column.mode == "REPEATED":
-            raise SchemaMismatch(f"{table.name}: the column {column.name!r} is nested, which no file can fill.")
+            raise SchemaMismatch(f"{table.name}: the column {column.name!r} is nested, which a file cannot fill.")
     return columns
 
 
@@ -225,5 +225,5 @@ def _check_names(file: RowFile, names: Sequence[str]) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise SchemaMismatch(
-            f"{file.name}: line 1: the column {repeated[0]!r} is there more than once, so what it means is unclear."
+            f"{file.name}: line 1: the column {repeated[0]!r} appears more than once, so its meaning is ambiguous."
         )

@@ -58,7 +58,7 @@ def check_load(load: Load) -> None:
             raise InvalidInput(f"{where}: the table has no column {name!r}.{did_you_mean(name, names)}")
     if load.date_field is not None and type_name(names[load.date_field]) not in {"DATE", "DATETIME", "TIMESTAMP"}:
         kind = names[load.date_field].type
-        raise InvalidInput(f"{where}: date_field {load.date_field!r} is a {kind}; it has to be a DATE or TIMESTAMP.")
+        raise InvalidInput(f"{where}: date_field {load.date_field!r} is a {kind}; it must be a DATE or TIMESTAMP.")
 
 
 def check_wait(wait_s: float | None, job_id: str | None) -> None:
@@ -77,6 +77,7 @@ def partly_committed(procedure: str, commits: int, cause: Exception | None = Non
     """Return the refusal to repeat a procedure that failed after that many of its own COMMITs."""
     because = f" ({cause})" if cause is not None else ""
     return PartlyCommitted(
-        f"{procedure} failed after {commits} of its changes were committed{because}. It is not repeated by itself: look"
+        f"{procedure} failed after {commits} of its changes were committed{because}. It is not repeated"
+        " automatically: look"
         " at what it wrote, then replay with --again. A step with `repeatable: true` is repeated."
     )

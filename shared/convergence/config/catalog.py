@@ -88,7 +88,7 @@ class Catalog:
         by_alias = [path for path, (aliases, _) in known if name in aliases]
         paths = by_alias or [path for path, (_, own) in known if name == own]
         if len(paths) > 1:
-            raise InvalidInput(f"{name!r} may be {' or '.join(paths)}: name one of them")
+            raise InvalidInput(f"{name!r} could be {' or '.join(paths)}: name one of them")
         return self._at(paths[0]) if paths else None
 
     def _other_names(self) -> Iterator[tuple[str, _Names]]:

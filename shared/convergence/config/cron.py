@@ -44,25 +44,30 @@ def full_cron(text: str) -> str:
 def check_cron(text: str) -> str | None:
     """Return what is wrong with a cron expression, None when nothing is."""
     if len(text) > _LONGEST:
-        return f"a cron has at most {_LONGEST} characters, this one has {len(text)}"
+        return f"a cron expression may have at most {_LONGEST} characters, this one has {len(text)}"
     fields = text.split()
     if len(fields) != 5:
         instead = _NAMED.get(f"@{text.strip().lower()}")
         known = f'; write @{text.strip().lower()}, or "{instead}"' if instead else ""
-        return f"a cron has five fields (minute hour day month weekday), this one has {len(fields)}: {text!r}{known}"
+        return (
+            f"a cron expression needs five fields (minute hour day month weekday), this one has {len(fields)}:"
+            f" {text!r}{known}"
+        )
     for field, (name, size) in zip(fields, _SIZES.items(), strict=True):
         for step in re.findall(r"/([0-9]+)", field, re.ASCII):
             if len(step) > 2 or int(step) >= size:  # CronSim reads it as the first value alone
-                return f"{name} is wrong in the cron {text!r}: a step of {step[:20]} is longer than the field"
+                return (
+                    f"{name} is wrong in the cron expression {text!r}: a step of {step[:20]} is longer than the field"
+                )
     try:
         next(CronSim(text, _REFERENCE))
     except CronSimError as error:
         if _is_each_right(fields):  # 30 February
-            return f"the cron {text!r} never fires"
+            return f"the cron expression {text!r} never fires"
         name = str(error).removeprefix("Bad ").strip()
-        return f"{name} is wrong in the cron {text!r}: {_VALUES.get(name, 'see docs/writing-pipelines.md')}"
+        return f"{name} is wrong in the cron expression {text!r}: {_VALUES.get(name, 'see docs/writing-pipelines.md')}"
     except StopIteration:
-        return f"the cron {text!r} never fires"
+        return f"the cron expression {text!r} never fires"
     return None
 
 
@@ -85,7 +90,7 @@ def zone(name: str) -> tzinfo:
         return UTC
     if name in _zones():
         return ZoneInfo(name)
-    near = near_names(name[:100], _zones()) or " Use the name of a place as IANA writes it, such as 'Europe/Berlin'."
+    near = near_names(name[:100], _zones()) or " Use an IANA name, such as 'Europe/Berlin'."
     raise InvalidInput(f"no time zone is called {name[:100]!r}.{near}")
 
 

@@ -43,7 +43,7 @@ _NOT_PUBLIC: Final[tuple[_Network, ...]] = (
 _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")  # everything outside is not public
 
 # Names that no public server has: reserved (RFC 6761, 6762, 8375), set aside for private use (ICANN 2024: .internal;
-# 2018: .corp, .home), and what routers and companies use besides.
+# 2018: .corp, .home), and what else routers and companies use.
 _INSIDE: Final = (
     *(".corp", ".home", ".home.arpa", ".internal", ".intranet"),
     *(".lan", ".local", ".localdomain", ".localhost", ".private"),
@@ -64,7 +64,9 @@ def check_addresses(host: str, addresses: Iterable[str], reach: Reach) -> None:
     """
     for address in addresses:
         if _is_nowhere(address):
-            raise StepFailed(f"the host {host!r} has the address {address}, which no API has; it is never called")
+            raise StepFailed(
+                f"the host {host!r} has the address {address}, which is never an API's; it cannot be called"
+            )
         if reach == "loopback" and host in LOOPBACK and real_address(address).is_loopback:
             continue
         if reach != "private" and not is_public(address):

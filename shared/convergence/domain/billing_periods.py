@@ -34,7 +34,7 @@ class PeriodKey:
         check_text(self.issuer, "the invoice issuer")
         check_text(self.account, "the billing account")
         if self.month.day != 1:
-            raise InvalidInput(f"a billing period begins on the first day of a month, not on {self.month}")
+            raise InvalidInput(f"a billing period must begin on the first day of a month, not on {self.month}")
         if not YEARS[0] <= self.month.year <= YEARS[1]:
             raise InvalidInput(
                 f"the month of a billing period must be in the years {YEARS[0]} to {YEARS[1]}, not {self.month}"
@@ -75,7 +75,7 @@ class BillingPeriod:
         return cls(key=key, status=change.status, created_at=change.at, updated_at=change.at, changes=(change,))
 
     def moved(self, change: Change) -> Self:
-        """Return it with another status; the same one when it has that status already.
+        """Return it with another status; the same period when it has that status already.
 
         Raises:
             InvalidInput: it is closed, and no reason says why it is opened again.
@@ -83,7 +83,7 @@ class BillingPeriod:
         if change.status == self.status:
             return self
         if self.status == "Closed" and not change.reason.strip():
-            raise InvalidInput(f"the billing period {self.key} is closed: say for what reason it is opened again")
+            raise InvalidInput(f"the billing period {self.key} is closed: give the reason for opening it again")
         changes = (*self.changes, change)[-CHANGES_MAX:]
         return replace(self, status=change.status, updated_at=change.at, changes=changes)
 
@@ -123,7 +123,9 @@ def months(first: date, last: date) -> list[date]:
     """Return the first days of the months from `first` to `last`. Raises `InvalidInput` for none or too many."""
     count = (last.year - first.year) * 12 + last.month - first.month + 1
     if not 1 <= count <= MONTHS_MAX:
-        raise InvalidInput(f"1 to {MONTHS_MAX} months are taken at once, not those from {first:%Y-%m} to {last:%Y-%m}")
+        raise InvalidInput(
+            f"1 to {MONTHS_MAX} months are allowed at once, not those from {first:%Y-%m} to {last:%Y-%m}"
+        )
     start = first.year * 12 + first.month - 1
     return [date(number // 12, number % 12 + 1, 1) for number in range(start, start + count)]
 
@@ -131,7 +133,7 @@ def months(first: date, last: date) -> list[date]:
 def check_text(text: str, what: str) -> None:
     """Raise `InvalidInput` for a text that is empty, padded, too long or has control characters."""
     if not text or text != text.strip() or len(text) > TEXT_MAX or not text.isprintable():
-        raise InvalidInput(f"{what} is a text of 1 to {TEXT_MAX} printable characters, not {text[:50]!r}")
+        raise InvalidInput(f"{what} must have 1 to {TEXT_MAX} printable characters, not {text[:50]!r}")
 
 
 def digest(*parts: str) -> str:

@@ -29,7 +29,7 @@ class Cap(NamedTuple):
     def free(self, active: Sequence[int]) -> int:
         """Return how many places are left where each shard has so many active ones.
 
-        A shard may have more than its share since the limit was another one: all together count, too.
+        A shard may have more than its share from before the limit changed, so their total counts, too.
         """
         room = sum(max(0, self.share(shard) - number) for shard, number in enumerate(active))
         return max(0, min(room, self.limit - sum(active)))

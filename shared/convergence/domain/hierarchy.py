@@ -135,7 +135,9 @@ def _of_nodes(nodes: tuple[Node, ...]) -> list[str]:
         ]
         texts = [node.name, *node.labels.values()]
         if not node.name.strip() or len(node.labels) > LABELS_MAX or max(map(len, texts)) > TEXT_MAX:
-            mistakes.append(f"{node.node_id}: a name, {LABELS_MAX} labels and {TEXT_MAX} characters of each at most")
+            mistakes.append(
+                f"{node.node_id}: it may have a name and {LABELS_MAX} labels, of at most {TEXT_MAX} characters each"
+            )
     return mistakes
 
 

@@ -40,7 +40,7 @@ class InvoiceLine:
         if self.category not in CATEGORIES:
             raise InvalidInput(f"line {self.line_id}: {self.category[:50]!r} is not one of {', '.join(CATEGORIES)}")
         if len(self.description) > TEXT_MAX or len(str(self.grain or "")) > 4 * TEXT_MAX:
-            raise InvalidInput(f"line {self.line_id}: a description has at most {TEXT_MAX} characters")
+            raise InvalidInput(f"line {self.line_id}: a description may have at most {TEXT_MAX} characters")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +68,15 @@ class Invoice:
         if not _CURRENCY.fullmatch(self.currency):
             raise InvalidInput(f"invoice {self.invoice_id}: {self.currency[:10]!r} is not a code of ISO 4217")
         if self.status not in ISSUE_STATUSES:
-            raise InvalidInput(f"invoice {self.invoice_id}: the status is one of {', '.join(ISSUE_STATUSES)}")
+            raise InvalidInput(f"invoice {self.invoice_id}: the status must be one of {', '.join(ISSUE_STATUSES)}")
         if not 1 <= len(self.lines) <= LINES_MAX:
-            raise InvalidInput(f"invoice {self.invoice_id}: it has 1 to {LINES_MAX} lines, not {len(self.lines)}")
+            raise InvalidInput(f"invoice {self.invoice_id}: it must have 1 to {LINES_MAX} lines, not {len(self.lines)}")
         ids = [line.line_id for line in self.lines]
         if len(set(ids)) < len(ids):
             twice = next(each for each in ids if ids.count(each) > 1)
             raise InvalidInput(f"invoice {self.invoice_id}: the line {twice!r} appears twice")
         if len(self.payment_terms) > TEXT_MAX or len(self.reference_id) > TEXT_MAX:
-            raise InvalidInput(f"invoice {self.invoice_id}: a text has at most {TEXT_MAX} characters")
+            raise InvalidInput(f"invoice {self.invoice_id}: a text may have at most {TEXT_MAX} characters")
 
     @property
     def id(self) -> str:
@@ -126,4 +126,6 @@ def check_amount(amount: Decimal, where: str) -> None:
     """Raise `InvalidInput` for what is not an amount of money."""
     places = amount.as_tuple().exponent
     if not isinstance(places, int) or abs(amount) >= _AMOUNT_MAX or -places > _DECIMALS_MAX:
-        raise InvalidInput(f"{where}: an amount has at most 18 digits before the point and {_DECIMALS_MAX} behind it")
+        raise InvalidInput(
+            f"{where}: an amount may have at most 18 digits before the decimal point and {_DECIMALS_MAX} after it"
+        )

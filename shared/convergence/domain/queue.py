@@ -16,7 +16,7 @@ NO_POOL: Final = "-"  # runs that share no cap with others
 
 @dataclass(frozen=True, kw_only=True)
 class QueuePlace:
-    """Where a queued run stands.
+    """The place of a queued run in its queue.
 
     Runs of a pool wait for the same caps, so those behind its first one lose nothing by waiting. `rank` orders a pool;
     a held run waits for something else first (`held_after`: the end of another run, or of a pause) and has none.

@@ -25,7 +25,7 @@ class Limits:
 class Usage:
     """What `orgs/{org}/usage/current` holds. `active`: run id → time after which the reservation is void.
 
-    `paused`: pipeline → reason, as the org has it. It stands here because a start writes this document: one that read
+    `paused`: pipeline → reason, as the org has it. It is here because a start writes this document: one that read
     it before a pause fails, and needs no other read to know.
     """
 

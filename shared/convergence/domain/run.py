@@ -113,7 +113,7 @@ class Run:
     def advance(self, to: RunStatus, *, at: datetime, reason: str, token: str) -> Self:
         """Return the run moved to `to`, with the move recorded."""
         allowed = RUN_NEXT[self.status] | ({RunStatus.RUNNING} if self.status in RUN_REPLAY else set())
-        assert to in allowed, f"run {self.run_id}: no way from {self.status} to {to}"
+        assert to in allowed, f"run {self.run_id}: {self.status} cannot become {to}"
         return changed(
             self,
             status=to,

@@ -12,7 +12,7 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def checked(name: str, what: str = "name") -> str:
-    """Return `name` when it can stand in SQL as an identifier.
+    """Return `name` when it can be used in SQL as an identifier.
 
     Raises:
         InvalidInput: it contains anything but letters, digits and underscores, or begins with a digit.
@@ -31,6 +31,6 @@ def bigquery_name(*parts: str) -> str:
     for part in parts:
         if "`" in part or "\\" in part or _CONTROL.search(part):
             raise InvalidInput(
-                f"{part!r} cannot be a name in BigQuery: it has a backtick, a backslash or a control sign."
+                f"{part!r} cannot be a name in BigQuery: it has a backtick, a backslash or a control character."
             )
     return "`" + ".".join(parts) + "`"

@@ -91,7 +91,7 @@ class Step:
 
     def advance(self, to: StepStatus, *, at: datetime, reason: str, token: str, **changes: Any) -> Self:
         """Return the step moved to `to`, with the move recorded and `changes` applied."""
-        assert to in STEP_NEXT[self.status], f"step {self.step_id}: no way from {self.status} to {to}"
+        assert to in STEP_NEXT[self.status], f"step {self.step_id}: {self.status} cannot become {to}"
         return self._moved(to, at=at, reason=reason, token=token, **changes)
 
     def claimed_in(self, epoch: int) -> tuple[int, ...]:

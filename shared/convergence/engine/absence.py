@@ -1,6 +1,6 @@
-"""Time in which no worker was there costs no run its deadline: embedded, where one process is all there is.
+"""Time without a worker costs no run its deadline: in the embedded mode, where there is only one process.
 
-The worker leaves a mark every few seconds. A mark that is older than it can be says that the process was down, the
+The worker leaves a mark every few seconds. A mark that is too old means that the process was down, the
 machine asleep or its clock set forward; deadlines move on by as much.
 """
 
@@ -30,7 +30,7 @@ _PAGE: Final = 100
 async def note_alive(services: Services, *, started: bool = False) -> None:
     """Leave the mark, and first make up for the time since the one before, if that was an absence.
 
-    `started`: this process has just started, so all of that time was an absence. A repeat does not extend twice.
+    `started`: this process has just started, so all of that time was an absence. A repeat extends nothing twice.
     """
     mark, now = await services.documents.get(MARK), services.clock.now()
     if mark is not None:

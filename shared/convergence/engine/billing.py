@@ -34,7 +34,7 @@ async def record_invoices(services: Services, org: str, invoices: Sequence[Invoi
         Conflict: an invoice is recorded already.
     """
     if not 1 <= len(invoices) <= INVOICES_MAX:
-        raise InvalidInput(f"1 to {INVOICES_MAX} invoices are recorded at once, not {len(invoices)}")
+        raise InvalidInput(f"1 to {INVOICES_MAX} invoices can be recorded at once, not {len(invoices)}")
     store = BillingStore(services.documents)
     known = {each.key: each.currency for each in await store.invoices(org) if each.status != "Voided"}
     for invoice in invoices:

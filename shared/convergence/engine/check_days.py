@@ -11,7 +11,7 @@ from convergence.config.parameters.doubts import doubtful_days
 from convergence.engine.services import Services
 from convergence.errors import ConfigErrors, InvalidInput, NotFound
 
-HOW: Final = "if that is meant, confirm it with --force (in the API and in messages: force=true)"
+HOW: Final = "if this is intended, confirm it with --force (in the API and in messages: force=true)"
 
 
 def check_days(services: Services, pipeline: str, given: Mapping[str, Any]) -> None:

@@ -65,7 +65,7 @@ class _Paused(Denied):
 def _check_not_paused(run: Run, paused: Mapping[str, str]) -> None:
     if run.pipeline in paused:
         text = paused_text(run.pipeline, paused[run.pipeline])
-        raise _Paused(f"{run.org} does not start runs now of {text}; queue=true lets one wait")
+        raise _Paused(f"{run.org} is not starting runs of {text}; with queue=true a run waits in the queue")
 
 
 async def _reserve(services: Services, prepared: Prepared) -> StoredRun:

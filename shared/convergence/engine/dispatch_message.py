@@ -51,7 +51,7 @@ class DispatchMessage(BaseModel):
     )
     force: bool = Field(
         default=False,
-        description="True where days in the future, before 1970, or more than ten years of them are meant.",
+        description="True where days in the future, before 1970, or more than ten years of them are intended.",
     )
 
     def encode(self) -> Message:
@@ -88,7 +88,7 @@ class DispatchMessage(BaseModel):
 async def on_dispatch(services: Services, delivery: Delivery) -> Answer:
     """Handle one message of the topic `dispatch`.
 
-    What waits for something else than an edit (a quota, a lock, the store) is tried again; what is refused for good
+    What waits for something other than an edit (a quota, a lock, the store) is tried again; what is refused for good
     becomes a dead letter with the reason.
     """
     try:

@@ -58,7 +58,11 @@ async def _keyring(services: Services) -> tuple[str, str]:
 async def _procedures(services: Services) -> tuple[str, str]:
     stored = {each.name: each.digest for each in await services.warehouse.list_routines()}
     late = [each.name for each in load_procedures(services.configs_dir) if stored.get(each.name) != each.digest]
-    return (f"not as their files: {_some(late)}", "convergence procedures sync") if late else ("as their files", "")
+    return (
+        (f"differ from their files: {_some(late)}", "convergence procedures sync")
+        if late
+        else ("match their files", "")
+    )
 
 
 async def _migrations(services: Services) -> tuple[str, str]:
@@ -69,7 +73,7 @@ async def _migrations(services: Services) -> tuple[str, str]:
 
 async def _schemas(services: Services) -> tuple[str, str]:
     behind = sorted((await sync_all_schemas(services, dry_run=True)).added)
-    return (f"columns are missing in {_some(behind)}", "convergence schemas sync") if behind else ("as their files", "")
+    return (f"columns are missing in {_some(behind)}", "convergence schemas sync") if behind else ("match their files", "")
 
 
 async def _schedules(services: Services) -> tuple[str, str]:
@@ -106,7 +110,7 @@ async def _retention(services: Services) -> tuple[str, str]:
     left = await _older(services, "runs", "expire_at", KEPT)
     if not left:
         return "what has expired is removed", ""
-    return f"runs that should be gone for more than {KEPT.days} days: {_some(left)}", _TICKS
+    return f"runs that should have been removed more than {KEPT.days} days ago: {_some(left)}", _TICKS
 
 
 async def _older(services: Services, collection: str, field: str, age: timedelta) -> list[str]:
@@ -135,6 +139,6 @@ _CHECKS: Final[Mapping[str, tuple[_Check, str]]] = {
     "schedules": (_schedules, _INDEXES),
     "reconciler": (_reconciler, _INDEXES),
     "retention": (_retention, _INDEXES),
-    "org files": (_org_files, "see that the configs folder can be read"),
+    "org files": (_org_files, "make sure that the configs folder can be read"),
 }
 _WARNINGS: Final = frozenset({"org files"})  # the same folder may be used by another installation, which has the org

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 
 class Executions:
-    """Lets deliveries in beside each other; one that has to be alone waits for the others' ends and keeps new ones out.
+    """Admits deliveries side by side; one that has to be alone waits for the others' ends and keeps new ones out.
 
     The process counts as up from its first delivery on.
     """

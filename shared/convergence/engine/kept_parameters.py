@@ -22,7 +22,7 @@ def check_kept(loaded: LoadedPipeline, parameters: Mapping[str, Any], subject: s
     specs = loaded.pipeline.parameters
     secret = sorted(name for name in parameters if name in specs and specs[name].type == "secret")
     if secret:
-        raise InvalidInput(f"{subject} holds no secrets: {', '.join(secret)}; store a credential instead")
+        raise InvalidInput(f"{subject} may not contain secrets: {', '.join(secret)}; store a credential instead")
     size = len(orjson.dumps(dict(parameters)))
     if size > _BYTES_MAX:
-        raise InvalidInput(f"parameters of {subject} have at most {_BYTES_MAX} bytes as JSON, these {size}")
+        raise InvalidInput(f"parameters of {subject} may have at most {_BYTES_MAX} bytes as JSON, these have {size}")

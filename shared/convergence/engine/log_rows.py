@@ -49,7 +49,7 @@ def log_row(data: bytes, schema_of: Callable[[str], TableSchema], *, at: datetim
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidInput(f"not an event of a run, a step or a call: {error!r}") from error
     if not (isinstance(event_id, str) and isinstance(org, str) and isinstance(values, dict)):
-        raise InvalidInput("not an event: id and org are texts, data is an object")
+        raise InvalidInput("not an event: id and org must be text, data an object")
     row: dict[str, Any] = {
         column.name: _value(values.get(_FROM.get(column.name, column.name)), column.type)
         for column in table.columns

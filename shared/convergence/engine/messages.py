@@ -46,7 +46,7 @@ class QueueChanged(NamedTuple):
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise InvalidInput(f"not a queue-changed message: {error}") from error
         if not (isinstance(org, str) and _SLUG.fullmatch(org) and isinstance(run_id, str)):
-            raise InvalidInput("not a queue-changed message: org and run_id are text")
+            raise InvalidInput("not a queue-changed message: org and run_id must be text")
         if run_id and _RUN_ID.fullmatch(run_id) is None:
             raise InvalidInput("not a queue-changed message: run_id is not a run's")
         return cls(org, run_id)
@@ -93,7 +93,7 @@ class StepReady(NamedTuple):
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise InvalidInput(f"not a step-ready message: {error}") from error
         if not (isinstance(run_id, str) and isinstance(step_id, str) and type(epoch) is int):
-            raise InvalidInput("not a step-ready message: run_id and step_id are text, epoch is an integer")
+            raise InvalidInput("not a step-ready message: run_id and step_id must be text, epoch an integer")
         # Earlier messages had their version in "v"; now it is an attribute, which the bus itself checks.
         if fields.get("v", SCHEMA_VERSION) != SCHEMA_VERSION or _RUN_ID.fullmatch(run_id) is None or "/" in step_id:
             raise InvalidInput(f"not a step-ready message of schema version {SCHEMA_VERSION}")

@@ -33,7 +33,9 @@ async def pause_pipeline(services: Services, slug: str, pipeline: str, reason: s
         InvalidInput: the reason is too long.
     """
     if len(reason) > REASON_MAX:
-        raise InvalidInput(f"the reason for a pause has at most {REASON_MAX} characters, this one has {len(reason)}")
+        raise InvalidInput(
+            f"the reason for a pause may have at most {REASON_MAX} characters, this one has {len(reason)}"
+        )
     path = services.catalog.get(pipeline).path
     await services.orgs.get(slug)
     await ensure_queue(services, slug)

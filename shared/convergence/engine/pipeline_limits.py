@@ -22,7 +22,7 @@ async def take_turn(services: Services, run: Run, per_minute: int | None) -> lis
     bucket = Bucket(float(per_minute), now) if stored is None else Bucket(stored.data["tokens"], stored.data["at"])
     taken, left = bucket.take(per_minute, now)
     if not taken.allowed:
-        message = f"{run.pipeline} runs at most {per_minute} times a minute for an org (its rate_limit_per_minute)."
+        message = f"{run.pipeline} may run at most {per_minute} times a minute for an org (its rate_limit_per_minute)."
         raise RateLimited(message, retry_after_s=taken.retry_after_s)
     version = 0 if stored is None else stored.version
     return [write(path, version, {"tokens": left.tokens, "at": left.at, "token": run.token})]
@@ -38,4 +38,4 @@ async def check_once(services: Services, run: Run) -> None:
     mark = await services.documents.get(once_path(run))
     if mark is not None:
         advice = f"; to run it again pass {force}=true" if force else ""
-        raise InvalidInput(f"{run.pipeline} runs once, and run {mark.data['run_id']} completed it{advice}")
+        raise InvalidInput(f"{run.pipeline} runs only once, and run {mark.data['run_id']} completed it{advice}")

@@ -1,7 +1,7 @@
 """`cost_data_published` and `cost_data_withheld`: charges of closed and reconciled billing periods, and all others.
 
 What is decided of a closed period is a row of `org_billing_decisions`, which both views read. They compare its charges
-with those of the decision as well, so charges that change behind it are withheld, not shown unchecked.
+with those of the decision as well, so charges that change after it are withheld, not shown unchecked.
 """
 
 from __future__ import annotations

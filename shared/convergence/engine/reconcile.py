@@ -115,7 +115,7 @@ async def _guarded(services: Services, run_id: str, due: datetime | None) -> Non
         try:  # a patch, for the document may be what cannot be read
             await services.documents.commit([Patch(f"runs/{run_id}", {("check_at",): to_text(later)})])
         except ConvergenceError as again:
-            logger.warning("run %s could not be put off: %s", run_id, again)
+            logger.warning("run %s could not be postponed: %s", run_id, again)
 
 
 async def reconcile_run(services: Services, run_id: str, *, due: datetime | None = None) -> None:

@@ -151,7 +151,9 @@ async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | No
 def refuse_removing(run: Run) -> None:
     """Raise `InvalidInput` for a run whose steps and plans are being removed."""
     if run.removing:
-        raise InvalidInput(f"run {run.run_id} is being removed, since its retention is over; start a new run instead")
+        raise InvalidInput(
+            f"run {run.run_id} is being removed because its retention period is over; start a new run instead"
+        )
 
 
 def _check_fit(plan: Plan, steps: Mapping[str, StoredStep]) -> None:

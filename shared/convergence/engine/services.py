@@ -178,11 +178,11 @@ def _no_providers() -> Providers:
 
 
 def _no_objects(_: str, __: Callable[[], httpx.AsyncClient]) -> ObjectStores:
-    raise StepFailed("this installation reads no files")
+    raise StepFailed("this installation does not read files")
 
 
 def _no_aws(_: str) -> AwsAccounts:
-    raise StepFailed("this installation calls no service of AWS")
+    raise StepFailed("this installation does not call AWS")
 
 
 async def _no_trouble() -> str | None:

@@ -5,7 +5,7 @@ convert without loss: a number accepts its text, a STRING any value as JSON text
 
 Times with an offset are instants. A column without a zone (DATE, DATETIME) gets them in UTC, so the day of
 `2026-11-10T23:30:00-05:00` is the 11th; times without an offset are UTC. Numbers are rounded half away from zero to
-the digits that the type has behind the point, as BigQuery does. NaN and infinity are not numbers.
+the digits that the type has after the decimal point, as BigQuery does. NaN and infinity are not numbers.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ BASE64: Final = r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 
 _INT64: Final = range(-(2**63), 2**63)
 _EXACT: Final = Context(prec=100)
-# Digits before the point, digits behind it, and those behind it that are sent: BIGNUMERIC is narrower on a laptop.
+# Digits before the decimal point, after it, and those after it that are sent: BIGNUMERIC is narrower on a laptop.
 _DIGITS: Final = {"NUMERIC": (29, 9, 9), "BIGNUMERIC": (20, 18, 38)}
 
 
@@ -194,7 +194,7 @@ def _int64(value: Any) -> str:
 def _float64(value: Any) -> float:
     number = float(_number(value))
     if not math.isfinite(number):
-        raise ValueError("above all floats")
+        raise ValueError("larger than any float")
     return number
 
 

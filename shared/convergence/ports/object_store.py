@@ -53,7 +53,7 @@ class ObjectStore(Protocol):
 
 @runtime_checkable
 class WritableStore(Protocol):
-    """A place that takes files, too. A reader sees a file as it was before or as it is behind, never a part of it.
+    """A place that takes files, too. A reader sees a file as it was before or as it is after, never a part of it.
 
     Both methods raise what those of `ObjectStore` raise.
     """

@@ -50,7 +50,7 @@ def records_of_csv(model: type[R], text: str, name: str) -> list[R]:
         header = [cell.strip() for cell in next(lines, [])]
         if not header or len(set(header)) < len(header) or not set(header) <= set(model.model_fields):
             known = ", ".join(model.model_fields)
-            raise StepFailed(f"{name}:1: the header names each column once; known columns: {known}")
+            raise StepFailed(f"{name}:1: the header must name each column once; known columns: {known}")
         found = []
         for cells in lines:
             where = f"{name}:{lines.line_num}"

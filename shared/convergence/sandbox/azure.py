@@ -132,6 +132,6 @@ def _costs(request: Request, query: Query, body: dict[str, Any]) -> Response:
 
 
 def days(first: str, last: str, *, inclusive: bool) -> list[date]:
-    """Return the days from `first` to `last`, as they stand in a request."""
+    """Return the days from `first` to `last`, as a request has them."""
     begin = date.fromisoformat(first)
     return [begin + timedelta(days=n) for n in range((date.fromisoformat(last) - begin).days + int(inclusive))]

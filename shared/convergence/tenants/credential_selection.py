@@ -28,7 +28,7 @@ async def choose_credential(
     if named and not expected:
         if not NAME.fullmatch(named):
             raise InvalidInput(
-                "credential_name has 1 to 100 letters, digits, blanks and . _ - and does not begin with a blank"
+                "credential_name must have 1 to 100 letters, digits, spaces and . _ - and must not begin with a space"
             )
         return credential_id_of(org.slug, pipeline.provider, named)
     chosen = expected or org.default_credentials.get(pipeline.provider, "")

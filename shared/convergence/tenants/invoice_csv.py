@@ -38,7 +38,9 @@ def read_invoices(text: str, *, at: datetime, source: str) -> list[Invoice]:
         unknown = [name for name in columns if name not in {*NEEDED, *OPTIONAL}]
         if missing or unknown or len(set(columns)) != len(columns):
             wrong = f"{missing[0]} is missing" if missing else f"{unknown[0]!r}" if unknown else "a column twice"
-            raise InvalidInput(f"line 1: {wrong}; columns are {', '.join(NEEDED)}, and may be {', '.join(OPTIONAL)}")
+            raise InvalidInput(
+                f"line 1: {wrong}; the columns must be {', '.join(NEEDED)}, and may also be {', '.join(OPTIONAL)}"
+            )
         reader.fieldnames = columns
         for row in reader:
             if None in row or None in row.values():
@@ -82,7 +84,7 @@ def _invoice(lines: list[tuple[int, dict[str, str]]], at: datetime, source: str)
 def _status(values: Mapping[str, str]) -> str:
     status = values.get("InvoiceIssueStatus") or "Issued"
     if status not in ISSUE_STATUSES:
-        raise InvalidInput(f"InvoiceIssueStatus is one of {', '.join(ISSUE_STATUSES)}, not {status[:50]!r}")
+        raise InvalidInput(f"InvoiceIssueStatus must be one of {', '.join(ISSUE_STATUSES)}, not {status[:50]!r}")
     return status
 
 

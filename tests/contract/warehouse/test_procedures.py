@@ -147,7 +147,7 @@ END;"""
 
     async def body(warehouse: Warehouse) -> None:
         await warehouse.sync_routines([a_routine(text, "sp_foreign")])
-        with pytest.raises(StepFailed, match="1 rows have another x_org_slug than 'acme'"):
+        with pytest.raises(StepFailed, match="1 rows have an x_org_slug other than 'acme'"):
             await called(warehouse, "sp_foreign", {})
         assert await log_of(warehouse) == []
 

@@ -51,11 +51,11 @@ def test_lineage_that_a_procedure_leaves_out_is_filled_from_the_run(run: Callabl
     [
         (
             INSERT.replace(", x_p", ", x_run_id, x_org_slug, x_p").replace("2, ", "2, 'r1', 'beta', "),
-            "another x_org_slug",
+            "x_org_slug other than",
         ),
         (
             INSERT.replace(", x_p", ", x_run_id, x_org_slug, x_p").replace("2, ", "2, 'of-another-run', 'beta', "),
-            "1 rows have another x_org_slug than 'acme'",
+            "1 rows have an x_org_slug other than 'acme'",
         ),
         ("INSERT INTO cost (day, cost) VALUES (DATE '2026-01-01', 2);", "1 rows have no x_pipeline_run_date"),
     ],

@@ -133,10 +133,10 @@ def test_a_row_of_another_org_is_refused(run: Callable[[Body], None]) -> None:
     async def body(warehouse: Warehouse) -> None:
         await prepare(warehouse)
         sql = "INSERT INTO organizations.org_meta_step_logs (run_id, x_org_slug) VALUES ('r1', 'globex')"
-        with pytest.raises(StepFailed, match="1 rows have another x_org_slug than 'acme'"):
+        with pytest.raises(StepFailed, match="1 rows have an x_org_slug other than 'acme'"):
             await warehouse.query(Statement(sql, scope=SCOPE, job_id="j1"))
         await warehouse.sync_routines([a_routine(f"{sql};", digest="2")])
-        with pytest.raises(StepFailed, match="1 rows have another x_org_slug than 'acme'"):
+        with pytest.raises(StepFailed, match="1 rows have an x_org_slug other than 'acme'"):
             await warehouse.call(ProcedureCall("sp_fill", scope=SCOPE, job_id="j2"))
         for scope in (SCOPE, OTHER):
             assert len(await log_of(warehouse, scope)) == 1

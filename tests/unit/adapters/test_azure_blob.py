@@ -118,7 +118,7 @@ def test_an_app_gets_a_token() -> None:
         keys = {"tenant_id": "contoso.example", "client_id": "app", "client_secret": "s3cret"}
         async with StepClient() as client:
             assert await app_token(keys, lambda: client, url) == "t"
-            with pytest.raises(CredentialRejected, match="its secret may have expired") as refused:
+            with pytest.raises(CredentialRejected, match="its secret or assertion may have expired") as refused:
                 await app_token(keys, lambda: client, url)
             with pytest.raises(Transient, match="Entra is busy"):
                 await app_token(keys, lambda: client, url)
@@ -135,9 +135,9 @@ def test_an_app_gets_a_token() -> None:
     [
         (Place(kind="azure", root="exports", options={"account": "evil.example/x"}), KEY, "name of a storage account"),
         (Place(kind="azure", root="../x", options={"account": "acmebills"}), KEY, "is not the name of a container"),
-        (Place(kind="azure", root="exports", options={"account": "acmebills", "url": "u"}), KEY, "has account only"),
-        (PLACE, "key", "the credential of azure is JSON"),
-        (PLACE, '{"client_id": "a"}', "the credential of azure is JSON"),
+        (Place(kind="azure", root="exports", options={"account": "acmebills", "url": "u"}), KEY, "takes account only"),
+        (PLACE, "key", "the credential of azure must be JSON"),
+        (PLACE, '{"client_id": "a"}', "the credential of azure must be JSON"),
         (PLACE, '{"tenant_id": "a/b", "client_id": "a", "client_secret": "b"}', "tenant_id is not"),
     ],
 )

@@ -123,7 +123,7 @@ def test_a_warehouse_that_is_never_quiet_is_not_backed_up_by_halves(
     with pytest.raises(Transient, match="written faster than it can be copied"):
         back_up(writer.directory, tmp_path / "backup", CLOCK)
     assert not (tmp_path / "backup" / MANIFEST).exists()
-    with pytest.raises(InvalidInput, match="or one that did not end"):
+    with pytest.raises(InvalidInput, match="or an unfinished one"):
         restore(tmp_path / "backup", tmp_path / "restored")
 
 

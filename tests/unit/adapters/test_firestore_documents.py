@@ -74,7 +74,7 @@ def test_a_commit_that_was_applied_and_overwritten_is_not_a_conflict(world: Fire
 
         world.server.faults.cut("Commit")
         world.clock.meanwhile = overwrite
-        with pytest.raises(Transient, match="answer of a commit was lost"):  # a Conflict would say "not applied"
+        with pytest.raises(Transient, match="answer to a commit was lost"):  # a Conflict would say "not applied"
             await world.documents.commit([Replace("counters/c", first, {"n": 2})])
 
     asyncio.run(scenario())

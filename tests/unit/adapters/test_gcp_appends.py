@@ -64,7 +64,7 @@ def test_a_column_that_was_just_added_is_waited_for() -> None:
 
 
 def test_a_column_that_stays_unknown_leaves_the_rows_to_a_later_delivery() -> None:
-    with pytest.raises(Transient, match=r"waiting for BigQuery to know the new columns of d\.log"):
+    with pytest.raises(Transient, match=r"waiting for BigQuery to see the new columns of d\.log"):
         BigQuery(*1000 * [refused("no such field: added.")]).append()
 
 
@@ -86,6 +86,6 @@ def test_a_request_is_bounded_by_bytes_and_by_rows() -> None:
 
 def test_a_row_that_no_request_holds_is_refused_before_any_is_sent() -> None:
     bigquery = BigQuery()
-    with pytest.raises(SchemaMismatch, match=r"log: row 2 has 9,000,1\d\d bytes; a request takes 9,000,000"):
+    with pytest.raises(SchemaMismatch, match=r"log: row 2 has 9,000,1\d\d bytes; a request may have 9,000,000"):
         bigquery.append("x", "y" * 9_000_000)
     assert bigquery.calls == 0

@@ -71,7 +71,7 @@ def test_a_publish_is_split_where_a_limit_of_pubsub_asks_for_it(
         (Message(b"x", {f"k{number}": "" for number in range(101)}), "101 attributes, at most 100"),
         (Message(b"x", {"é" * 129: ""}), "1 to 256 bytes"),
         (Message(b"x", {"": "v"}), "1 to 256 bytes"),
-        (Message(b"x", {"googleish": "v"}), "does not begin with goog"),
+        (Message(b"x", {"googleish": "v"}), "must not begin with goog"),
         (Message(b"x", {"pipeline": "ü" * 513}), "'pipeline' has 1026 bytes, at most 1024"),
     ],
 )

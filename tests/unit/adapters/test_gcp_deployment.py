@@ -242,7 +242,7 @@ def test_a_project_that_cannot_be_asked_at_all_is_an_error() -> None:
         raise httpx.ConnectError("no route", request=request)
 
     project.answer = down  # type: ignore[method-assign]  # all of Google is away
-    with pytest.raises(Transient, match="accepts no connection \\(ConnectError\\)"):
+    with pytest.raises(Transient, match="does not accept connections \\(ConnectError\\)"):
         examined(project)
 
 

@@ -165,7 +165,7 @@ def test_a_wire_that_always_changes_bytes_is_transient_not_a_wrong_credential(
     async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         sealed = await keyring.encrypt(b"sk", "a")
         server.garbled = 10**6
-        with pytest.raises(Transient, match="changed on their way"):
+        with pytest.raises(Transient, match="changed in transit"):
             await keyring.decrypt(sealed, "a")
         server.garbled = 0
         refusal = "The checksum in field ciphertext_crc32c did not match the data in field ciphertext."

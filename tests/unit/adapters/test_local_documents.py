@@ -39,7 +39,7 @@ def test_a_file_that_cannot_be_compacted_says_so(tmp_path: Path) -> None:
     async def scenario() -> None:
         documents = SqliteDocuments(tmp_path / "state.db", SystemClock())
         documents.connection.execute("BEGIN")
-        with pytest.raises(StorageFault, match="could not be made smaller"):
+        with pytest.raises(StorageFault, match="could not be compacted"):
             documents.compact()
         documents.connection.execute("ROLLBACK")
         documents.close()

@@ -124,7 +124,7 @@ def test_what_oci_says_is_told(status: int, body: bytes, kind: type[Any], said: 
     [
         (Place(kind="oci", root="b", options={"region": "evil.example/x"}), SECRET, "is not a region of OCI"),
         (Place(kind="oci", root="a/../b", options={"region": "us-ashburn-1"}), SECRET, "bucket and namespace"),
-        (PLACE, "key", "the credential of oci is JSON"),
+        (PLACE, "key", "the credential of oci must be JSON"),
         (PLACE, json.dumps({**FIELDS, "private_key": "no PEM"}), "is not a PEM key"),
     ],
 )

@@ -42,7 +42,7 @@ def reading(folder: Path, data: bytes, kind: FileFormat = FileFormat.CSV, **opti
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"id,id\n1,2\n", "line 1: the column 'id' is there more than once"),
+        (b"id,id\n1,2\n", "line 1: the column 'id' appears more than once"),
         (b"id,\n1,2\n", "line 1: column 2 has no name"),
         (b"ident\n1\n", "there is no column 'id'. Use one of: ident"),
         (b'id,"note\n', "line 1: the header cannot be read"),

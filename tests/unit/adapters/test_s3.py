@@ -139,7 +139,7 @@ def test_a_role_is_assumed_with_the_org_s_external_id(aws: str, monkeypatch: pyt
         (xml("InvalidAccessKeyId", 403), CredentialRejected, "refuses the credential"),
         (xml("SignatureDoesNotMatch", 403), CredentialRejected, "refuses the credential"),
         (xml("AccessDenied", 403, "not authorized to perform: kms:Decrypt"), CredentialRejected, "allow kms:Decrypt"),
-        (xml("RequestTimeTooSkewed", 403), StepFailed, "the clock of this machine is wrong"),
+        (xml("RequestTimeTooSkewed", 403), StepFailed, "correct the clock of this machine"),
         (xml("AuthorizationHeaderMalformed", 400), StepFailed, "is in another region"),
         (xml("SlowDown", 503), Transient, "AWS is busy"),
     ],
@@ -164,7 +164,7 @@ def test_an_installation_without_an_identity(aws: str, monkeypatch: pytest.Monke
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
-    with pytest.raises(StepFailed, match="has no identity at AWS"):
+    with pytest.raises(StepFailed, match="has no AWS identity"):
         asyncio.run(using(_list, aws, json.dumps({"role_arn": ROLE})))
 
 
@@ -182,9 +182,9 @@ def test_a_file_that_is_cut_is_an_error(tmp_path: Path) -> None:
         ({"root": "Bills/../x"}, KEYS, "is not the name of a bucket"),
         ({"options": {"region": "evil.example/x"}}, KEYS, "is not a region of AWS"),
         ({"options": {"endpoint": "http://169.254.169.254"}}, KEYS, "'endpoint' is not known"),
-        ({"options": {"bucket_owner": "me"}}, KEYS, "the 12 digits of an account"),
-        ({}, "AKIA:secret", "is not JSON with texts"),
-        ({}, '{"access_key_id": "a"}', "has access_key_id and secret_access_key"),
+        ({"options": {"bucket_owner": "me"}}, KEYS, "the 12-digit id of an account"),
+        ({}, "AKIA:secret", "is not a JSON object of strings"),
+        ({}, '{"access_key_id": "a"}', "must have access_key_id and secret_access_key"),
         ({}, '{"role_arn": "arn:aws:iam::1:user/x"}', "not the ARN of an IAM role"),
     ],
 )

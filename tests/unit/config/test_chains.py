@@ -59,14 +59,14 @@ def test_a_chain_without_a_loop_is_valid_also_by_an_alias(tmp_path: Path) -> Non
                 "x/a": "then: {on_success: [{pipeline: x/b, parameters: {rows: many}}]}\n",
                 "x/b": "parameters: {rows: {type: integer, default: 1}}\n",
             },
-            "x/a.yml:1:50: then.on_success[0].parameters.rows: x/b: rows is a whole number, not 'many'",
+            "x/a.yml:1:50: then.on_success[0].parameters.rows: x/b: rows must be a whole number, not 'many'",
         ),
         (
             {
                 "x/a": "then: {on_failure: [{pipeline: x/b, parameters: {size: huge}}]}\n",
                 "x/b": "parameters: {size: {type: string, default: s, allowed: [s, l]}}\n",
             },
-            "x/b: size is one of 's', 'l', not 'huge'",
+            "x/b: size must be one of 's', 'l', not 'huge'",
         ),
         (
             {"x/a": to("x/b"), "x/b": "parameters: {region: {type: string, required: true}}\n"},

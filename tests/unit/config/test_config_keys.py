@@ -38,7 +38,7 @@ def test_keys_of_the_first_dialect_are_moved() -> None:
 
 
 def test_two_places_for_one_thing_are_a_mistake() -> None:
-    with pytest.raises(ConfigErrors, match=r"one.yml:5:22: .*destination_table says the same as destination.table"):
+    with pytest.raises(ConfigErrors, match=r"one.yml:5:22: .*destination_table means the same as destination.table"):
         loaded(
             "    ps_type: generic.bq_execute\n    config: {sql: a, destination_table: t}\n    destination: {table: u}\n"
         )

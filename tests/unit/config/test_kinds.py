@@ -105,9 +105,9 @@ def test_a_right_file_of_each_kind_has_no_problem(tmp_path: Path, name: str) -> 
     [
         ("alerts/cost.yml", "operator: gt", "operator: more", "alerts/cost.yml:9:29: alerts[0].conditions[0].operator"),
         ("alerts/cost.yml", "cooldown", "cool_down", "alerts/cost.yml:12:5: alerts[0].cool_down: 'cool_down' is not"),
-        ("alerts/cost.yml", "0 8 * * *", "0 8 * *", "a cron has five fields"),
+        ("alerts/cost.yml", "0 8 * * *", "0 8 * *", "a cron expression needs five fields"),
         ("alerts/cost.yml", "timezone: UTC", "timezone: UCT1", "no time zone is called 'UCT1'"),
-        ("alerts/cost.yml", "channels: [email, slack]", "channels: email", "channels is a list, not 'email'"),
+        ("alerts/cost.yml", "channels: [email, slack]", "channels: email", "channels must be a list, not 'email'"),
         ("notify_systems/m/config.yml", "on_success", "on_sucess", "supported_triggers[1]"),
         ("notifications/config.json", '"providers": ["email"]', '"provider": []', "notifications/config.json:4:"),
         ("system/providers.yml", "[OPENAI]", "[OPENIA]", "no provider is called 'OPENIA'. Did you mean 'OPENAI'?"),

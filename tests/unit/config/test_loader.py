@@ -90,7 +90,7 @@ STEP = "steps: [{step_id: run_hello, ps_type: generic.noop, config: {x: %s}}]"
 def test_what_looks_like_a_template_and_is_not_one_is_a_warning(text: str, shown: str) -> None:
     [warning] = parse_pipeline(STEP % f'"{text}"', "acme/usage/hello").warnings
     assert warning.path == "steps[0].config.x"
-    assert warning.message.startswith(f"{shown!r} looks like a template and is not one")
+    assert warning.message.startswith(f"{shown!r} looks like a template but is not one")
 
 
 def warned(config: str) -> list[str]:
@@ -103,7 +103,7 @@ def warned(config: str) -> list[str]:
 def test_a_variable_of_the_environment_is_reported_with_its_place(text: str) -> None:
     (warning,) = warned(f'{{path: "{text}"}}')
     assert warning.startswith("daily.yml:4:")
-    assert "the environment, which is not read" in warning
+    assert "environment variables are not read" in warning
 
 
 @pytest.mark.parametrize(

@@ -72,13 +72,13 @@ def test_a_name_that_two_packages_offer_is_refused_by_validation_and_at_the_run(
 ) -> None:
     install(site, "acme-convergence", name)
     install(site, "other-convergence", name)
-    with pytest.raises(StepFailed, match=f"is offered by {offered}; remove all of them but one"):
+    with pytest.raises(StepFailed, match=f"is provided by {offered}; remove all of them but one"):
         ps_types.load(name)
     file = tmp_path / "configs" / "x" / "look.yml"
     file.parent.mkdir(parents=True)
     file.write_text(PIPELINE.replace("PS_TYPE", name))
     report = validate(tmp_path / "configs", [file])
-    assert any(f"is offered by {offered}" in str(problem) for problem in report.problems)
+    assert any(f"is provided by {offered}" in str(problem) for problem in report.problems)
 
 
 def test_one_package_with_a_name_twice_in_its_list_is_no_contest(site: Path) -> None:

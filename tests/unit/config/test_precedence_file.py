@@ -42,19 +42,19 @@ def folder(root: Path, rules: str) -> Path:
     ("rules", "where", "message"),
     [
         (GOOD.replace("aws", "awss"), "6:", "no provider is called 'awss'. Did you mean 'aws'?"),
-        (GOOD.replace("Anthropic API", "Antropic API"), "7:", "knows no service 'Antropic API' of anthropic. Did you"),
-        (GOOD.replace("AmazonBedrock", "S3"), "6:", "knows no service 'S3' of aws"),
+        (GOOD.replace("Anthropic API", "Antropic API"), "7:", "has no service 'Antropic API' of anthropic. Did you"),
+        (GOOD.replace("AmazonBedrock", "S3"), "6:", "has no service 'S3' of aws"),
         (GOOD + BACKWARDS, "13:", "would come before itself, by bedrock and backwards"),
         (GOOD.replace("anthropic, services: [Anthropic API]", "aws, services: [AmazonBedrock]"), "7:", "before itself"),
         (GOOD + GOOD.replace("2026-01", "2026-07").replace("2026-06", "2026-12"), "1:", "names of rules must differ"),
         (GOOD.replace("2026-06", "2025-06"), "2:", "ends in 2025-06, before it begins"),
         (GOOD.replace("from: 2026-01", "from: 2026-13"), "3:", "from"),
         (GOOD.replace("from: 2026-01", "match: [day, month]"), "2:", "either day or month"),
-        (GOOD.replace(", services: [Anthropic API]", ""), "2:", "either all sources name their services"),
+        (GOOD.replace(", services: [Anthropic API]", ""), "2:", "either all sources must name their services"),
         ("\n  - {name: one, sources: [{provider: aws}]}", "2:", "at least two sources"),
         (GOOD.replace("from:", "since:"), "3:", "'since' is not known here"),
         (GOOD.replace("AmazonBedrock", '"*Bed*"'), "6:", "the service '*Bed*' has more than one *"),
-        (GOOD.replace("AmazonBedrock", '"*Azure"'), "6:", "knows no service '*Azure' of aws"),
+        (GOOD.replace("AmazonBedrock", '"*Azure"'), "6:", "has no service '*Azure' of aws"),
         (GOOD + BACKWARDS.replace("AmazonBedrock", '"Amazon*"'), "13:", "before itself, by bedrock and backwards"),
         (
             GOOD.replace("AmazonBedrock", '"* (Amazon Bedrock Edition)"')

@@ -62,7 +62,9 @@ def test_a_name_in_two_files_is_an_error_that_names_both(configs: Path, provider
     with pytest.raises(ConfigErrors) as caught:
         load_providers(configs)
     assert [str(problem) for problem in validate(configs, [], everything=True).problems] == [str(caught.value)]
-    assert f"{provider}/provider.yml: the provider '{word}' is named in system/providers.yml too" in str(caught.value)
+    assert (f"{provider}/provider.yml: the provider '{word}' is also defined in system/providers.yml") in str(
+        caught.value
+    )
 
 
 def test_validate_checks_a_providers_own_file(configs: Path) -> None:

@@ -8,7 +8,7 @@ from convergence.config.checks.kept_rows import check_rows
 from convergence.config.sql.kinds import asserts, kind_of_statement
 from tests.unit.config.builders import a_pipeline
 
-KEPT_NOWHERE = "tests/one.yml:5:14: steps[0].config.query: the rows of this query are kept nowhere: give"
+KEPT_NOWHERE = "tests/one.yml:5:14: steps[0].config.query: the rows of this query are not stored: set"
 LOADS_NOTHING = "tests/one.yml:6:5: steps[0].destination: the statement changes tables itself"
 
 

@@ -124,9 +124,9 @@ def test_comments_and_literal_braces_are_left_alone(sql: str) -> None:
     [
         ("SELECT {x}", "{x} is unquoted in SQL"),
         ("SELECT a{x}b", "is unquoted"),
-        ("SELECT 'a{x}'", "only a part of a quoted text"),
-        ("SELECT '{x}{y}'", "only a part"),
-        ("SELECT b'{x}'", "only a part"),
+        ("SELECT 'a{x}'", "only part of a quoted string"),
+        ("SELECT '{x}{y}'", "only part"),
+        ("SELECT b'{x}'", "only part"),
         ("SELECT 'open", "this ' is never closed"),
         ("SELECT `open", "this ` is never closed"),
         ("SELECT 1 /* open", "this /* is never closed"),

@@ -109,7 +109,7 @@ def test_anchors_and_merge_keys_work() -> None:
             "f.yml:1:8: the quote that opens here ends only at the quote on line 2",
         ),
         ("a:\n\tb: 1", "f.yml:2:1: a tab cannot indent"),
-        ("a: 1\n---\nb: 1", "f.yml:2:1: one file holds one document"),
+        ("a: 1\n---\nb: 1", "f.yml:2:1: a file may hold only one document"),
         ("a: !!python/object:os.system x", "f.yml:1:4: the tag !!python/object:os.system is not allowed"),
         ("a: !mine {b: 1}", "f.yml:1:4: the tag !mine is not allowed"),
         ("a: *nowhere", "refers to nothing before it"),

@@ -50,7 +50,7 @@ def test_a_private_address_in_any_spelling_needs_the_configs_word(address: str) 
 @pytest.mark.parametrize("reach", ["public", "loopback", "private"])
 @pytest.mark.parametrize("address", NOWHERE)
 def test_metadata_and_link_local_addresses_are_never_called(address: str, reach: Reach) -> None:
-    with pytest.raises(StepFailed, match=r"has the address .*, which no API has"):
+    with pytest.raises(StepFailed, match=r"has the address .*, which is never an API's"):
         check_addresses("localhost", [address], reach)
     assert not may_connect(address, reach)
 

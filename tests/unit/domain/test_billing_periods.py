@@ -32,7 +32,7 @@ def change(status: Any, hours: int = 0, reason: str = "") -> Change:
 @pytest.mark.parametrize(("name", "what"), [("issuer", "the invoice issuer"), ("account", "the billing account")])
 def test_a_name_that_cannot_be_one_is_refused(name: str, what: str, text: str) -> None:
     fields: dict[str, Any] = {"month": MONTH, "issuer": "OpenAI", "account": "org-1", name: text}
-    with pytest.raises(InvalidInput, match=rf"^{what} is a text of 1 to 500 printable characters, not '.{{0,50}}'$"):
+    with pytest.raises(InvalidInput, match=rf"^{what} must have 1 to 500 printable characters, not '.{{0,50}}'$"):
         PeriodKey(**fields)
 
 
@@ -95,7 +95,7 @@ def test_a_closed_period_is_opened_for_a_reason_only() -> None:
     assert opened.moved(change("Open", 1)) is opened
     closed = opened.moved(change("Closed", 1))
     for reason in ("", " "):
-        with pytest.raises(InvalidInput, match="OpenAI, account org-1, 2026-10 is closed: say for what reason"):
+        with pytest.raises(InvalidInput, match="OpenAI, account org-1, 2026-10 is closed: give the reason"):
             closed.moved(change("Open", 2, reason))
     again = closed.moved(change("Open", 2, "a late bill"))
     assert (again.status, again.created_at, again.updated_at) == ("Open", AT, AT + timedelta(hours=2))

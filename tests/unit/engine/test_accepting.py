@@ -85,7 +85,7 @@ def test_a_pipelines_own_limit_a_minute_holds_for_calls_and_messages_of_all_proc
         engine.services = replace(engine.services, cache=ProcessCache())  # another process
         await engine.start()
         with pytest.raises(
-            RateLimited, match=r"p/d/n runs at most 2 times a minute .*rate_limit_per_minute"
+            RateLimited, match=r"p/d/n may run at most 2 times a minute .*rate_limit_per_minute"
         ) as refused:
             await engine.start()
         assert 29 <= refused.value.retry_after_s <= 30
@@ -123,7 +123,11 @@ def test_run_once_runs_once_until_it_is_forced(engine: Engine, declared: str) ->
 
     async def scenario() -> None:
         await engine.run()
-        with pytest.raises(InvalidInput, match=r"runs once, and run .* completed it; to run it again pass again=true"):
+        with pytest.raises(
+            InvalidInput,
+            match=r"runs only once, and run .* completed it; to run it again pass"
+            r" again=true",
+        ):
             await engine.start()
         assert (await engine.run(parameters={"again": True})).status == "completed"
 

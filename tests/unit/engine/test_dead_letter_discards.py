@@ -235,7 +235,7 @@ def test_one_call_looks_at_a_bounded_number_and_its_cursor_leads_on(
 def test_a_reason_says_something_briefly(broken: Engine, act: Any, reason: str) -> None:
     async def scenario() -> None:
         (letter,) = await failures(broken, 1)
-        with pytest.raises(InvalidInput, match="the reason is a text"):
+        with pytest.raises(InvalidInput, match="the reason must have"):
             await act(broken.services, Filter(), reason=reason)
         assert await letters(broken, DeadLetterState.OPEN) == {letter}
 

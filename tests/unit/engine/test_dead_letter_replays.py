@@ -191,7 +191,7 @@ def test_a_replay_of_one_org_says_what_it_waits_for_and_keeps_its_place(engine: 
 @pytest.mark.parametrize("failures_max", [0, FAILURES_MAX + 1])
 def test_the_failures_that_may_be_are_bounded(engine: Engine, source: Source, failures_max: int) -> None:
     async def scenario() -> None:
-        with pytest.raises(InvalidInput, match="failures_max is a number from 1 to 1,000, not"):
+        with pytest.raises(InvalidInput, match="failures_max must be a number from 1 to 1,000, not"):
             await replays.plan(engine.services, request(failures_max=failures_max))
 
     engine.run_scenario(scenario)

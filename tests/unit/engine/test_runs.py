@@ -88,7 +88,7 @@ def test_a_provider_that_says_when_is_not_asked_before(engine: Engine) -> None:
         (returning({"status": "DONE"}), "step.bad_result", "answered status 'DONE'; use SUCCESS"),
         (returning(None), "step.bad_result", "returned NoneType, not a mapping"),
         (returning({"status": "SUCCESS", "x": {1, 2}}), "step.bad_result", "not JSON"),
-        (returning({"status": "SUCCESS", "x": "y" * 70_000}), "step.bad_result", "a result holds 65536"),
+        (returning({"status": "SUCCESS", "x": "y" * 70_000}), "step.bad_result", "a result may have 65536"),
     ],
 )
 def test_a_final_failure_fails_the_run_and_leaves_one_dead_letter(

@@ -32,7 +32,7 @@ def test_a_key_that_a_server_refuses_is_named_by_its_variable(
     monkeypatch.setattr(server, "_http", lambda: client)
     with pytest.raises(ConvergenceError) as caught:
         server.get("/pipelines")
-    assert f"does not take this key ({name}, or the one of the profile)" in str(caught.value)
+    assert f"does not accept this key ({name}, or the one of the profile)" in str(caught.value)
     assert "`convergence key create ORG` makes one" in str(caught.value)
     assert "X-API-Key" not in str(caught.value)
     assert caught.value.code == "unauthenticated"

@@ -151,7 +151,7 @@ def test_a_wide_row_is_shown_a_value_a_line(acme: Cli) -> None:
     assert acme("query", "acme", sql, "--output", "vertical").out == "row 1\n  short        a\n  much_longer  1.5\n"
     assert acme("query", "acme", sql, "--output", "json").data["columns"] == ["short", "much_longer"]
     assert acme("query", "acme", sql, "--output", "csv").out == acme("query", "acme", sql, "--csv").out
-    assert "--output and --csv cannot go together" in acme("query", "acme", sql, "--output", "json", "--csv").err
+    assert "--output and --csv cannot be combined" in acme("query", "acme", sql, "--output", "json", "--csv").err
 
 
 def test_times_in_csv_are_in_utc_and_keep_their_fraction(acme: Cli) -> None:

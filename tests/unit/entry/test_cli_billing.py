@@ -22,7 +22,7 @@ def test_a_period_is_closed_and_only_opened_again_for_a_reason(acme: Cli) -> Non
     again = acme("period", "close", "acme", *PERIOD, "--json").data["periods"]
     assert again == [closed], "closing it twice changes nothing"
     silent = acme("period", "open", "acme", *PERIOD)
-    assert (silent.code, "say for what reason" in silent.err) == (2, True)
+    assert (silent.code, "give the reason" in silent.err) == (2, True)
     (opened,) = acme("period", "reopen", "acme", *PERIOD, "--reason", "restated", "--json").data["periods"]
     assert opened["created_at"] == closed["created_at"] < opened["updated_at"]
     assert {key: opened["changes"][-1][key] for key in ("status", "reason", "actor")} == {
@@ -54,7 +54,7 @@ def test_invoices_are_imported_all_or_none_and_each_once(acme: Cli, tmp_path: Pa
     refused(header + other.replace("USD", "EUR"), "is in EUR, but another invoice of it is in USD")
     refused(header + lines[0] + lines[1].replace("USD", "EUR"), "line 3: BillingCurrency is 'EUR'")
     refused(header + other.replace(",-3,", ",three,"), "'three' is not an amount")
-    refused(header + other.replace("2026-11-01", "2026-11-02"), "begins on the first day of a month")
+    refused(header + other.replace("2026-11-01", "2026-11-02"), "must begin on the first day of a month")
     refused(header.replace("BilledCost", "Cost") + other, "BilledCost is missing")
     refused(header + other.replace("Credit", "Refund"), "'Refund' is not one of")
 

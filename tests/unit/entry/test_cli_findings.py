@@ -25,7 +25,7 @@ steps:
 
 
 def test_of_each_kind_the_first_is_shown_with_the_places_of_the_others() -> None:
-    texts = [f"a/b.yml:{n}:3: steps[{n}].config.x: 'x{n}' looks like a template and is not one" for n in range(1, 301)]
+    texts = [f"a/b.yml:{n}:3: steps[{n}].config.x: 'x{n}' looks like a template but is not one" for n in range(1, 301)]
     shown = one_of_each_kind([texts[0], "shop/x.yml: something else", *texts[1:]])
     assert shown == [
         f"{texts[0]} (and 299 more of this kind: a/b.yml:2:3, a/b.yml:3:3, a/b.yml:4:3, a/b.yml:5:3, a/b.yml:6:3, …)",

@@ -44,12 +44,12 @@ BAD = [
     (("status", "runs/run_x"), "there is no run"),
     (("history", "acm"), "Did you mean 'acme'?"),
     (("history", "acme", "--status", "fail"), "no run has the status 'fail'. Did you mean 'failed'?"),
-    (("history", "acme", "--limit", "0"), "limit is a number from 1 to 500, not 0"),
+    (("history", "acme", "--limit", "0"), "limit must be a number from 1 to 500, not 0"),
     (("history", "acme", "--cursor", "%%%"), "the cursor is unknown"),
     (("dead-letters", "acm"), "Did you mean 'acme'?"),
     (("query", "acm", "SELECT 1"), "Did you mean 'acme'?"),
-    (("query", "acme", "SELECT 1", "--csv", "--json"), "--csv and --json cannot go together"),
-    (("query", "acme", "SELECT 1", "--csv", "--parquet", "x"), "--csv and --parquet cannot go together"),
+    (("query", "acme", "SELECT 1", "--csv", "--json"), "--csv and --json cannot be combined"),
+    (("query", "acme", "SELECT 1", "--csv", "--parquet", "x"), "--csv and --parquet cannot be combined"),
     (("query", "acme", "SELECT 1", "--limit", "0"), "0 is not in the range"),
     (("query", "acme", "SELEC 1"), "line 1, column 7: syntax error"),
     (("query", "acme", "SELECT * FROM cost_data"), "There is no table"),
@@ -69,7 +69,7 @@ BAD = [
     (("org", "show", "acm"), "Did you mean 'acme'?"),
     (("--synchronous", "never", "org", "list"), "'never' is not one of"),
     (("demo", "--start", "2026-11-09", "--end", "2026-11-01"), "is after its last day"),
-    (("demo", "--start", "tomorrow"), "each is a date: YYYY-MM-DD, TODAY-n or one of"),
+    (("demo", "--start", "tomorrow"), "each must be a date: YYYY-MM-DD, TODAY-n or one of"),
 ]
 
 

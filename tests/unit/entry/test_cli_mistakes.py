@@ -15,7 +15,7 @@ from tests.pipelines.messages import check_message
 from tests.unit.entry.conftest import Cli
 
 FILES: Final = Path(__file__).parents[2] / "pipelines"
-NO_TEMPLATE: Final = ("looks like a template and is not one", "a template is a name between braces")
+NO_TEMPLATE: Final = ("looks like a template but is not one", "a template is a name in braces")
 IN_CLEAR: Final = ("looks like a credential in plain text", "store it (convergence integration setup)")
 
 
@@ -43,11 +43,14 @@ MISTAKES: dict[str, Mistake] = {
     "one =": Mistake("doubtful/single_equals", "mode = 'fast'", "= is read as ==", "write =="),
     "&&": Mistake("invalid/double_and", "&& true", "nothing here begins with '&'", "write `and`"),
     "the environment": Mistake(
-        "doubtful/home", "${HOME}", "names a parameter, not a variable of the environment", "declare the parameter HOME"
+        "doubtful/home",
+        "${HOME}",
+        "names a parameter; environment variables are not read",
+        "declare the parameter HOME",
     ),
     "a key in the headers": Mistake("doubtful/credential_in_headers", "Authorization: ", *IN_CLEAR),
     "a key in the body": Mistake("doubtful/credential_in_body", "api_key: ", *IN_CLEAR),
-    "a time": Mistake("invalid/unquoted_time", "time: 02:00", "a number to the base 60", 'must be in quotes ("02:00")'),
+    "a time": Mistake("invalid/unquoted_time", "time: 02:00", "a number in base 60", 'must be in quotes ("02:00")'),
 }
 ANCHORS = """x-defaults: &defaults
   said: hello

@@ -61,7 +61,7 @@ def test_a_newcomer_gets_from_nothing_to_files_of_each_kind_whose_tests_pass(cli
         (("provider", "Acme Inc"), "lower-case letters"),
         (("procedure", "sp-x; DROP"), "lower-case letters"),
         (("processor", "invoices"), "PROVIDER.MODULE, as acme.invoices; 'invoices' has no dot"),
-        (("processor", "acme."), "PROVIDER.MODULE; each part has lower-case letters"),
+        (("processor", "acme."), "PROVIDER.MODULE; each part must have only lower-case letters"),
         (("pipeline", "../../x"), "two to four segments"),
         (("pipeline", "example/hello"), "exists already"),
         (("pipeline", "configs/acme/hello"), "begins below the folder configs: acme/hello"),

@@ -23,7 +23,7 @@ def test_the_commands_of_the_docs_pause_a_pipeline_and_resume_it(cli: Cli) -> No
     )
     refused = cli("run", "acme", "example/hello")
     assert refused.code == 1
-    assert "acme does not start runs now of the paused pipeline example/hello: figures are being" in refused.err
+    assert "acme is not starting runs of the paused pipeline example/hello: figures are being" in refused.err
     shown = cli(*paused)
     assert shown.code == 0
     assert "example/hello" in shown.out

@@ -60,7 +60,7 @@ def test_raw_rows_that_a_charge_does_not_name_or_that_are_gone_are_said_with_the
     )
     assert advice("partly") == f"1 of the 2 raw rows that it names no longer exist. {AGAIN}"
     assert advice("whole") is None
-    unnamed = "It does not say which raw rows it was made from: an earlier release loaded or made it."
+    unnamed = "It does not record which raw rows it was made from: an earlier release loaded or made it."
     assert advice("older") == f"{unnamed} {AGAIN}"
     assert advice("oldest") == (f"{unnamed} The pipeline acme-long-gone, which made it, is not among the configs.")
     assert "rows of None" not in acme("trace", "acme", "oldest").out

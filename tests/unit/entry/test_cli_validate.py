@@ -103,7 +103,7 @@ def test_a_procedure_is_read_as_the_sync_reads_it(acme: Cli, configs: Path) -> N
     file = configs / "system" / "procedures" / "shop" / "sp_shop_slip.sql"
     file.parent.mkdir()
     file.write_text(PROCEDURE)
-    message = "system/procedures/shop/sp_shop_slip.sql:4:3: 'SELCT' begins no statement. Did you mean 'SELECT'?"
+    message = "system/procedures/shop/sp_shop_slip.sql:4:3: 'SELCT' does not begin a statement. Did you mean 'SELECT'?"
     assert message in acme("validate").err
     assert message in acme("procedures", "sync").err
     file.write_bytes(PROCEDURE.replace("SELCT", "SELECT").encode() + "-- \xe4".encode("latin-1"))

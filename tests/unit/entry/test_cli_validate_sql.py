@@ -42,13 +42,13 @@ REFUSED = {
     ),
     "a column of the destination": (
         select("amount AS total"),
-        "shop/slip.yml:9: steps[0].config.query: the statement gives 'total', and shop_orders has no such column.",
+        "shop/slip.yml:9: steps[0].config.query: the statement sets 'total', but shop_orders has no such column.",
         "Use one of: amount,",
     ),
     "a column that the destination needs": (
         step("generic.local_bq_transformer", "{sql: SELECT DATE '2026-11-01' AS day}", TO_ORDERS),
         "shop/slip.yml:6:14: steps[0].config.sql: shop_orders needs the column 'order_id'",
-        "does not give",
+        "does not set",
     ),
     "a column that is not grouped": (
         step("generic.bq_execute", "{sql: 'SELECT day, order_id FROM shop_orders GROUP BY day'}", TO_ORDERS),
@@ -89,7 +89,7 @@ REFUSED = {
     ),
     "the elements of an array without an alias": (
         step("generic.bq_execute", "{sql: 'SELECT * FROM UNNEST([1, 2])'}", TO_ORDERS),
-        "shop/slip.yml:6:14: steps[0].config.sql: the statement gives 'f0_', and shop_orders has no such column.",
+        "shop/slip.yml:6:14: steps[0].config.sql: the statement sets 'f0_', but shop_orders has no such column.",
         "Use one of: amount,",
     ),
     "field_mapping": (
@@ -104,7 +104,7 @@ REFUSED = {
     ),
     "a column in double quotes": (
         step("generic.bq_execute", """{sql: 'SELECT "order_id" FROM shop_orders'}""", TO_ORDERS),
-        'shop/slip.yml:6:14: steps[0].config.sql: "order_id" is a text in GoogleSQL',
+        'shop/slip.yml:6:14: steps[0].config.sql: "order_id" is a string in GoogleSQL',
         "write the column without quotes, or as `order_id`",
     ),
     "a table in double quotes": (
@@ -129,7 +129,7 @@ REFUSED = {
     ),
     "then without an outcome": (
         step("generic.noop", "{}", "then: shop/load\n"),
-        "shop/slip.yml:7:1: then: then needs to know after what",
+        "shop/slip.yml:7:1: then: then must say after which outcome",
         "then: {on_success: [shop/load]}",
     ),
     "add_fields": (
@@ -165,7 +165,7 @@ REFUSED = {
     "a central table that is written": (
         step("generic.bq_execute", "{sql: DELETE FROM organizations.org_profiles WHERE TRUE}"),
         "organizations.org_profiles cannot be written by a run",
-        "Change it by the API",
+        "would undo the change. Use the API",
     ),
 }  # fmt: skip
 DOUBTFUL = {
@@ -304,7 +304,7 @@ def test_reports_views_and_migrations_are_read(cli: Cli, configs: Path) -> None:
         ),
         "system/views/slip.sql": ("-- Slip\nSELECT 1 AS n\nFORM {dataset}.cost_data_standard_1_3\n", ":3: column"),
         "system/reports/mute.sql": ("SELECT 1 AS n\n", ":1: the first line must be"),
-        "system/reports/far.sql": ("-- Far\nSELECT 1 AS n FROM acme_dev.orders\n", ":2: 'acme_dev' is a dataset"),
+        "system/reports/far.sql": ("-- Far\nSELECT 1 AS n FROM acme_dev.orders\n", ":2: 'acme_dev' names a dataset"),
         "system/migrations/0001_slip.sql": ("ALTER TABLE shop_orders ADD COLUMN n INT64;\nSELCT 1;\n", ":2:1: "),
         "system/migrations/0002_good.sql": ("ALTER TABLE `{project}.{dataset}.shop_orders` ADD COLUMN n INT64;\n", ""),
     }  # fmt: skip

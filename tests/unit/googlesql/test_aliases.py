@@ -111,7 +111,7 @@ def test_an_alias_wins_in_a_statement_that_writes(usage: GoogleSql) -> None:
         ("SELECT STRUCT(1 AS b) AS a, a.b FROM usage", "There is no column 'a': an alias"),
         ("SELECT x AS y, y FROM UNNEST([1]) AS x", "There is no column 'y': an alias"),
         ("SELECT * EXCEPT (model), 1 AS model FROM usage GROUP BY model", "neither grouped nor aggregated"),
-        ("SELECT SUM(tokens) AS tokens FROM usage HAVING SUM(tokens) > 1", "another name than the column"),
+        ("SELECT SUM(tokens) AS tokens FROM usage HAVING SUM(tokens) > 1", "a name other than the column's"),
         ("SELECT model AS n, day AS n FROM usage GROUP BY n", "The name 'n' is ambiguous"),
     ],
 )

@@ -296,7 +296,7 @@ def test_options_stand_between_arguments_and_body(sql: GoogleSql, head: str, opt
     ("options", "message"),
     [
         ("OPTIONS (strict_mod = TRUE)", "a procedure has no option 'strict_mod'.* Did you mean 'strict_mode'"),
-        ("OPTIONS (strict_mode = 1)", "strict_mode is TRUE or FALSE, found '1'"),
+        ("OPTIONS (strict_mode = 1)", "strict_mode must be TRUE or FALSE, found '1'"),
         ("OPTIONS strict_mode", r"\( is expected, found 'strict_mode'"),
     ],
 )

@@ -189,7 +189,7 @@ def test_a_statement_nested_too_deeply_is_refused() -> None:
     [
         ("SELECT TO_JSON()", "TO_JSON takes 1 argument here, found 0"),
         ("SELECT IEEE_DIVIDE(0)", "IEEE_DIVIDE takes 2 arguments, found 1"),
-        ("SELECT [1][0, 1]", "A subscript is one position"),
+        ("SELECT [1][0, 1]", "A subscript must be a single position"),
         ("SELECT * FROM UNNEST([1], [2])", "UNNEST takes one array"),
         ("UPDATE t SET 'a', i = 1 WHERE TRUE", "SET takes column = value"),
         ("SELECT REGEXP_EXTRACT('a')", "syntax error"),

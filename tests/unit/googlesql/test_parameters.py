@@ -67,7 +67,7 @@ def test_fields_and_elements_of_parameters_are_reached(sql: GoogleSql) -> None:
         ("INT64", 1.0, r"@p: 1.0 is not an INT64"),
         ("ARRAY<INT64>", [1, "x"], r"@p: 'x' is not an INT64"),
         ("ARRAY<INT64>", "1", r"@p: ARRAY<INT64> takes a list"),
-        ("ARRAY<ARRAY<INT64>>", [[1]], "without lists in it"),
+        ("ARRAY<ARRAY<INT64>>", [[1]], "that does not contain lists"),
         ("STRUCT<a INT64>", {"aa": 1}, r"@p: STRUCT<a INT64> has no field 'aa'"),
         ("STRUCT<a INT64>", {"a": "x"}, r"@p\.a: 'x' is not an INT64"),
         ("STRUCT<a INT64>", [1], "takes an object"),

@@ -240,8 +240,8 @@ def test_types_of_a_stored_struct_go_through_ctes(nested: GoogleSql) -> None:
 @pytest.mark.parametrize(
     ("sql_text", "message"),
     [
-        ("SELECT * FROM (PIVOT t ON name USING SUM(cost))", "PIVOT stands behind a table"),
-        ("SELECT * FROM (UNPIVOT t ON cost INTO NAME x VALUE y)", "PIVOT stands behind a table"),
+        ("SELECT * FROM (PIVOT t ON name USING SUM(cost))", "PIVOT must follow a table"),
+        ("SELECT * FROM (UNPIVOT t ON cost INTO NAME x VALUE y)", "PIVOT must follow a table"),
         (
             "WITH a AS (SELECT 1 AS x) CREATE TABLE made AS SELECT * FROM a",
             "WITH cannot come before CREATE TABLE: put it before the SELECT inside",
@@ -328,7 +328,7 @@ def test_an_array_of_the_row_is_joined_without_unnest(sql: GoogleSql) -> None:
 @pytest.mark.parametrize(
     ("sql_text", "message"),
     [
-        ("SELECT AVG(cost HAVING MAX id) FROM t", "HAVING MAX and HAVING MIN stand in ANY_VALUE only"),
+        ("SELECT AVG(cost HAVING MAX id) FROM t", "HAVING MAX and HAVING MIN are supported in ANY_VALUE only"),
         ("SELECT PERCENTILE_CONT(cost, 0.5 RESPECT NULLS) OVER () FROM t", "RESPECT NULLS in a quantile"),
         ("SELECT INTERVAL '1-2' YEAR TO MONTH", "An INTERVAL of several units cannot run here"),
         ("SELECT CAST('[2020-01-01, UNBOUNDED)' AS RANGE<DATE>)", "The type RANGE cannot be used here"),

@@ -52,7 +52,7 @@ REQUEST = httpx.Request("GET", "https://api.shop.example/v1?key=secret")
         (httpx.RemoteProtocolError("x", request=REQUEST), "api.shop.example:443 closes the connection"),
         (
             caused(httpx.ConnectError("x", request=REQUEST), socket.gaierror(-2, "x")),
-            "api.shop.example:443 has a name that no name server knows",
+            "api.shop.example:443 has a name that does not resolve",
         ),
         (
             caused(httpx.ConnectError("x", request=REQUEST), ssl.SSLCertVerificationError("x")),
@@ -60,7 +60,7 @@ REQUEST = httpx.Request("GET", "https://api.shop.example/v1?key=secret")
         ),
         (
             httpx.ConnectError("x", request=httpx.Request("GET", "http://[::1]:81/")),
-            "[::1]:81 accepts no connection",
+            "[::1]:81 does not accept connections",
         ),
         (httpx.ReadError("x"), "the server does not answer"),
     ],

@@ -114,7 +114,7 @@ def test_the_first_rule_that_fits_decides_and_the_rest_is_unallocated(tmp_path: 
         assert found[""] == {"rule": "", "currency": "USD", "cost": "0", "unallocated": "13"}
         assert found["shared"]["unallocated"] == str(third)
         assert answer["warnings"] == [
-            "the rule of allocation pool fits no charge of 2026-11-10 to 2026-11-19; compare its names with the charges"
+            "the allocation rule pool matches no charge of 2026-11-10 to 2026-11-19; compare its names with the charges"
         ]
 
     world(RULES, tmp_path, work)

@@ -108,7 +108,7 @@ def test_oauth2_asks_for_a_token_first(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("lives", "message"), [(1, None), (0, "does not know the credential")])
+@pytest.mark.parametrize(("lives", "message"), [(1, None), (0, "does not recognize the credential")])
 def test_an_expired_token_is_fetched_again_once_for_a_call(tmp_path: Path, lives: int, message: str | None) -> None:
     tokens: list[str] = []
     used: dict[str, int] = {}

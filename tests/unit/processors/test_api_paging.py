@@ -111,7 +111,7 @@ def test_more_path_must_be_on_every_page(tmp_path: Path, given: dict[str, Any]) 
     message = failing(
         tmp_path, lambda _: answer({"data": things(1, 1), **given}), {"pagination": {**CURSOR, "more_path": "has_more"}}
     )
-    assert "has to be true or false" in message
+    assert "must be true or false" in message
 
 
 def numbered(rows: int, size: int, **fields: Any) -> Handler:

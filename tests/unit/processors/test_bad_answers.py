@@ -38,14 +38,14 @@ REPORTS = {
 FINAL = {
     "html": "instead of JSON: check the base URL",
     "error_200": "answers 200 with an error: the report is being built",
-    "unauthorised": r"does not know the credential \(401\)",
+    "unauthorised": r"does not recognize the credential \(401\)",
     "bomb": "sends more than 64 MiB in one answer",
-    "endless": "repeats its cursor|comes twice",
+    "endless": "repeats its cursor|appears twice",
     "no_cursor": "has 'has_more' but no 'next_page'",
-    "duplicate_page": "comes twice|belongs to 2026-10-01",
+    "duplicate_page": "appears twice|belongs to 2026-10-01",
 }
 IN_DAYS = dict.fromkeys(("last_too_early", "lost_rows"), "the answer has no bucket for 2026-10-")
-IN_COUNTS = {"negative": "is -5; a count is", "changed_type": "'a few'"}
+IN_COUNTS = {"negative": "is -5; a count must be", "changed_type": "'a few'"}
 IN_MONEY = {"unknown_currency": "the currency is 'zzz', which is not a code of ISO 4217"}
 # Passing trouble: the run completes with every row.
 PASSING = ("truncated", "cut", "slow", "throttled", "server_error", "unavailable")

@@ -116,17 +116,17 @@ def _result(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (_result("StatusCode", "InternalError"), "is not whole (InternalError)"),
-        (lambda body: body["MetricDataResults"].pop(), "is not whole (missing)"),
+        (_result("StatusCode", "InternalError"), "is not complete (InternalError)"),
+        (lambda body: body["MetricDataResults"].pop(), "is not complete (missing)"),
         (_result("Values", [1.5]), "which is not a count"),
         (_result("Values", [-1.0]), "which is not a count"),
         (
             _result("Timestamps", [datetime(2026, 11, 1, tzinfo=UTC).timestamp()]),
-            "which is not a day that was asked for",
+            "which is not a day that was requested",
         ),
         (_result("Timestamps", [datetime(2026, 11, 18, 5, tzinfo=UTC).timestamp()]), "which is not a day"),
-        (_result("Id", "m99"), "which was not asked for"),
-        (_result("Timestamps", [datetime(2026, 11, 19, tzinfo=UTC).timestamp()]), "comes twice on 2026-11-19"),
+        (_result("Id", "m99"), "which was not requested"),
+        (_result("Timestamps", [datetime(2026, 11, 19, tzinfo=UTC).timestamp()]), "appears twice on 2026-11-19"),
         (lambda body: body.update(NextToken="1"), "do not end"),
         (lambda body: body.pop("MetricDataResults"), "answers without MetricDataResults"),
     ],

@@ -94,7 +94,7 @@ def test_a_day_is_split_by_the_tokens_that_the_units_served() -> None:
         ({"billing_cycle": "hourly"}, "Azure bills throughput by the hour as usage"),
         ({"category": "Spend", "units": ""}, "sells units"),
         ({"category": "Spend", "provider": "aws"}, "has no units"),
-        ({"provider": "aws"}, "say which unit aws counts"),
+        ({"provider": "aws"}, "name the unit that aws counts"),
         ({"resource": "", "tokens_per_unit_minute": "5"}, "needs the resource"),
         ({"contract_ends_on": "2027-01-01"}, "does not cover"),
         ({"currency": "XXZ"}, "ISO 4217"),

@@ -120,7 +120,7 @@ def test_a_slice_ends_behind_a_month_that_is_loaded() -> None:
         8,
         [{"USD": "31"}, {"USD": "30"}, {"USD": "31"}, {"USD": "20"}],
     )
-    assert last["warnings"] == ["2026-12 has no day that is over (UTC): not asked for"]
+    assert last["warnings"] == ["2026-12 has no day that is over (UTC): not requested"]
 
 
 def test_the_days_of_an_open_month_are_estimates_and_the_month_before_is_read_again(tmp_path: Path) -> None:

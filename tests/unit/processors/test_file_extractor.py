@@ -86,12 +86,12 @@ def test_a_file_is_read_as_it_is(world: FileWorld, name: str, data: bytes) -> No
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("a.csv.gz", gz(day_rows(*range(1, 29)))[:-20], "bills/a.csv.gz: the compressed data is cut"),
+        ("a.csv.gz", gz(day_rows(*range(1, 29)))[:-20], "bills/a.csv.gz: the compressed data is truncated"),
         ("a.csv.gz", gz(day_rows(1))[:30] + b"\0" * 30, "bills/a.csv.gz: Error"),
         ("a.csv.zst", zstd(day_rows(*range(1, 29)))[:-20], "bills/a.csv.zst: "),
         ("a.csv.zip", zipped(day_rows(1), count=2), "bills/a.csv.zip: the archive holds 2 files"),
         ("a.csv", month("1,2026-01-01,,1,USD").encode() + b"2,2026-01-01,,1,\xe9\n", "line 3: the bytes are not utf-8"),
-        ("a.csv", b"id,period\n1,\x002026-01-01\n", "bills/a.csv: line 2: there is a NUL"),
+        ("a.csv", b"id,period\n1,\x002026-01-01\n", "bills/a.csv: line 2: it contains a NUL"),
         ("a.dat", day_rows(1).encode(), "bills/a.dat: its format is not evident from its name"),
         (
             "a.csv",
@@ -133,7 +133,7 @@ def test_a_missing_part_changes_nothing(world: FileWorld) -> None:
     world.run(MANIFEST)
     world.put("bills/data/1.csv", day_rows(1, 2, 3))
     manifest(world, "1.csv", "2.csv", run="run-2", at=1_770_000_000)
-    assert "bills/data/2.csv is not there: a part of this delivery is missing" in world.refused(MANIFEST)
+    assert "bills/data/2.csv does not exist: a part of this delivery is missing" in world.refused(MANIFEST)
     assert len(world.rows()) == 1
 
 
@@ -141,7 +141,7 @@ def test_a_missing_part_changes_nothing(world: FileWorld) -> None:
     ("text", "said"),
     [
         ('{"dataFiles": ["bills/data/1.csv", "bills/data/1.csv"]}', "it lists bills/data/1.csv twice"),
-        ('{"dataFiles": ["s3://other/bills/1.csv"]}', "is in another bucket than the manifest"),
+        ('{"dataFiles": ["s3://other/bills/1.csv"]}', "is not in the bucket of the manifest"),
         ('{"files": []}', "neither dataFiles nor reportKeys lists files; it has files"),
         ('{"dataFiles": [', "this is not JSON"),
     ],
@@ -184,7 +184,7 @@ def test_azure_manifests_say_sizes_and_rows(world: FileWorld) -> None:
 
     world.put(str(blob["blobName"]), data)
     deliver(byteCount=9)
-    assert f"{len(data)} bytes came; 9 are listed" in world.refused(config)
+    assert f"{len(data)} bytes arrived; 9 are listed" in world.refused(config)
     deliver(dataRowCount=3)
     assert "it has 2 rows, but the manifest lists 3" in world.refused(config)
     deliver()

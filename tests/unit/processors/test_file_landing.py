@@ -126,7 +126,7 @@ def test_json_keeps_its_types_and_columns_their_names(world: FileWorld) -> None:
     ("data", "said"),
     [
         ("a,b\n1\n", "line 2: 1 values, but the header has 2 columns"),
-        ("a,a\n1,2\n", "line 1: each column needs a name of its own"),
+        ("a,a\n1,2\n", "line 1: each column needs a unique name"),
         ('a,b\n1,"2\n', "line 2: unexpected end of data"),
         ("b\n1\n", "there is no column 'a'"),
     ],
@@ -149,7 +149,7 @@ def test_a_record_with_a_key_twice_loses_neither_value(world: FileWorld, mode: s
     ("schema", "config", "said"),
     [
         ({"mode": "infer"}, {"period": "month", "period_column": "a"}, "config.period needs a schema file"),
-        ({"mode": "infer"}, {"columns": {"a": ["x", "y"]}}, "has one name in the files"),
+        ({"mode": "infer"}, {"columns": {"a": ["x", "y"]}}, "must have one name in the files"),
         (None, {"constants": {"a": "b"}}, "config.constants needs a schema file"),
         ({"mode": "raw"}, {"columns": {"a": "b"}}, "lands raw and has no column 'a'"),
     ],

@@ -137,7 +137,9 @@ def test_files_of_two_deliveries_are_not_mixed(
         await here.good("example/bills", **asked)
         monkeypatch.setattr(file_extractor, "stage_parts", replaced)
         run = await here.run("example/bills", **asked)
-        assert "another delivery came while the files of one were read (2026-01)" in (run.error or {})["message"]
+        assert ("another delivery arrived while the files of one were being read (2026-01)") in (run.error or {})[
+            "message"
+        ]
         assert [row["cost"] for row in await here.rows("SELECT cost FROM example_bills_raw")] == [1, 1]
         monkeypatch.setattr(file_extractor, "stage_parts", stage_parts)
         await here.good("example/bills", **asked)

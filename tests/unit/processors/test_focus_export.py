@@ -375,11 +375,11 @@ def test_a_commitment_whose_terms_are_stated_is_in_1_4(tmp_path: Path) -> None:
 def test_wrong_terms_are_refused_with_their_column() -> None:
     for wrong, message in (
         ("no", "is not JSON"),
-        ('{"ContractCommitmentModel": 1}', "is not a JSON object of texts"),
+        ('{"ContractCommitmentModel": 1}', "is not a JSON object of strings"),
         ('{"ContractCommitmentModel": "Steady"}', "ContractCommitmentModel is not one of Continuous, Discontinuous"),
         ('{"ContractCommitmentCreated": "2026-11-01"}', "ContractCommitmentCreated is not a time with its zone"),
         ('{"ContractCommitmentDiscountPercentage": "25"}', "is not a number from 0 to 1"),
-        ('{"Model": "Continuous"}', "Model is none of its columns: ContractCommitmentApplicability"),
+        ('{"Model": "Continuous"}', "Model is not one of its columns: ContractCommitmentApplicability"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             checked_terms(wrong)

@@ -74,7 +74,7 @@ def test_the_class_of_older_files_is_this_processor(name: str) -> None:
         ({"source": {"table": "p.d.users"}}, r"source\.table: 'p\.d\.users' is not project\.dataset\.table"),
         ({"source": {"table": "project-1.data.users"}}, "is not a billing export"),
         ({"source": {"table": "a-project.d.gcp_billing_export_v1_X` WHERE TRUE --"}}, "is not project.dataset.table"),
-        ({"source": {"table": "gcp_billing_export_v1_X"}}, "give it whole, or with bq_project_id and dataset"),
+        ({"source": {"table": "gcp_billing_export_v1_X"}}, "give it in full, or with bq_project_id and dataset"),
         ({"destination": {**RAW, "write_mode": "append"}}, "rows of an export are restated"),
         ({"transform": {"flat": True}}, r"transform\.flat"),
         ({"transform": {"field_mapping": {"a": "no_such_column"}}}, "has no column 'no_such_column'"),

@@ -245,7 +245,7 @@ async def extract_from(*buckets: Mapping[str, Any]) -> list[dict[str, Any]]:
     ("days", "message"),
     [
         ([0], "no bucket for 2026-11-11"),
-        ([0, 0], "2026-11-10 comes twice"),
+        ([0, 0], "2026-11-10 appears twice"),
         ([0, 1, 2], "2026-11-12 is outside"),
     ],
 )

@@ -146,13 +146,13 @@ def test_the_documented_example_keeps_its_digits() -> None:
         (body({**ROW, "usage": "NaN"}), "the amount is 'NaN'"),
         (body({**ROW, "prompt_tokens": 1.5}), "which is not a count"),
         (body({**ROW, "requests": -5}), "which is not a count"),
-        (body({**ROW, "date": "2026-11-18"}), "asked for 2026-11-19, a row is of 2026-11-18"),
-        (body({**ROW, "date": "yesterday"}), "is not of the documented form"),
-        (body({**ROW, "model": 7}), "is not of the documented form"),
-        (body({name: value for name, value in ROW.items() if name != "usage"}), "is not of the documented form"),
-        (body(ROW, ROW), "openai/gpt-4.1 by OpenAI comes twice on 2026-11-19"),
-        (Response(200, b'{"data": null}'), "a NoneType where a list belongs"),
-        (Response(200, b'{"rows": []}'), "is not of the documented form"),
+        (body({**ROW, "date": "2026-11-18"}), "2026-11-19 was requested, but a row has the date 2026-11-18"),
+        (body({**ROW, "date": "yesterday"}), "does not have the documented form"),
+        (body({**ROW, "model": 7}), "does not have the documented form"),
+        (body({name: value for name, value in ROW.items() if name != "usage"}), "does not have the documented form"),
+        (body(ROW, ROW), "openai/gpt-4.1 by OpenAI appears twice on 2026-11-19"),
+        (Response(200, b'{"data": null}'), "a NoneType where a list was expected"),
+        (Response(200, b'{"rows": []}'), "does not have the documented form"),
         (Response(401, b'{"error": {"code": 401, "message": "No auth"}}'), "Create a management key"),
         (Response(403, b'{"error": {"code": 403, "message": "Only management keys"}}'), "Create a management key"),
     ],
@@ -165,7 +165,7 @@ def test_wrong_answers_are_refused(answer: Response, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("day", "said"), [(date(2026, 11, 21), "is not, run it afterwards"), (date(2026, 10, 21), "keeps 30 days")]
+    ("day", "said"), [(date(2026, 11, 21), "is not, run it when it is"), (date(2026, 10, 21), "keeps 30 days")]
 )
 def test_days_that_it_does_not_have_are_not_empty_days(day: date, said: str) -> None:
     with pytest.raises(StepFailed, match=said):

@@ -144,7 +144,7 @@ def test_a_factor_without_an_end_is_not_rounded() -> None:
         line_of(effective_from="2026-01-01", price="3"),
         line_of(processing="batch", effective_from="2026-10-14", price="2"),
     ]
-    with pytest.raises(ValueError, match="2/3 has no end as a decimal"):
+    with pytest.raises(ValueError, match="2/3 has infinitely many decimals"):
         list(from_introduction("openai", lines))
 
 
@@ -239,7 +239,7 @@ def test_a_charge_names_the_row_of_the_list_that_priced_it() -> None:
         ({"kind": "inputs"}, "the kind 'inputs' is not one of cache_write"),
         ({"unit": "dozen"}, "the unit 'dozen' is not one of '1000000 Tokens'"),
         ({"effective_from": DAY, "effective_to": DAY}, "before it begins"),
-        ({"effective_from": DAY}, "two prices hold on 2026-11-10"),
+        ({"effective_from": DAY}, "two prices apply on 2026-11-10"),
         ({"model": "n", "model_match": "n ~n["}, r"n: model_match '~n\[' cannot be used"),
         ({"model": "n", "model_match": "n ~[z-a]"}, r"n: model_match '~\[z-a\]' cannot be used"),
         ({"model": "n", "model_match": "n ~(a+)+$"}, "cannot be used: a pattern has at most 200 characters"),

@@ -223,7 +223,7 @@ def test_rates_are_those_of_the_day_or_of_the_last_one_before() -> None:
         ("Day,USD\n", "rates:1"),
         ("Date,USD,USD\n", "rates:1"),
         ("Date,DOLLAR\n", "rates:1: .*DOLLAR"),
-        ("Date,USD\n2026/11/12,1.2\n", "rates:2: a line is a date"),
+        ("Date,USD\n2026/11/12,1.2\n", "rates:2: a line must be a date"),
         ("Date,USD\n2026-02-30,1.2\n", "rates:2: '2026-02-30' is not a date"),
         ("Date,USD\n2026-11-12\n", "rates:2"),
         ("Date,USD\n2026-11-12,1_2\n", "rates:2: the rate of USD is '1_2'"),

@@ -49,7 +49,7 @@ def test_a_csv_comes_in_batches_with_empty_fields_as_null() -> None:
         (b"a,b\n1,2\n1\n1,2,3\n", r"x.csv:3: 1 fields, the header has 2; x.csv:4: 3 fields"),
         (b"a,a\n1,2\n", r"x.csv:1: the header must name every column once"),
         (b"", r"x.csv:1: the header"),
-        (b"a,b\n", r"no line below the header"),
+        (b"a,b\n", r"no rows below the header"),
         (b'a,b\n"1,2\n', r"x.csv:2: unexpected end"),
         (b"a,b\n\xff,2\n", r"not UTF-8"),
     ],
@@ -167,7 +167,7 @@ def test_require_valid_wants_a_credential_that_was_found_valid() -> None:
 
 def test_a_credential_that_nothing_can_try_is_accepted_with_a_warning() -> None:
     assert decrypted("crm", require_valid=True)["warnings"] == [
-        "the credential of 'crm' was never tried: nothing here can"
+        "the credential of 'crm' was never validated: nothing here can do that"
     ]
     with pytest.raises(StepFailed, match="is invalid"):
         decrypted("crm", False, require_valid=True)

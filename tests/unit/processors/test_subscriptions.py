@@ -40,7 +40,7 @@ def test_a_contract_is_cut_where_the_price_changes() -> None:
     [
         ({"plan": "Teem"}, "has no price of Teem, .* Did you mean 'Team"),
         ({"billing_cycle": "annual"}, "has no price of Team, standard seats paid annual"),
-        ({"seats": 1}, "1 seats, but 2 is the fewest"),
+        ({"seats": 1}, "1 seats, but 2 is the smallest number"),
     ],
 )
 def test_what_the_list_does_not_have_is_not_a_free_seat(changed: dict[str, Any], message: str) -> None:

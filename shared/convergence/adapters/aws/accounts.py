@@ -43,11 +43,11 @@ class BotoApi:
                 raise call_error(error, shown) from error
             except NoCredentialsError as error:
                 raise StepFailed(
-                    "this installation has no identity at AWS that could assume the role: store access_key_id and"
+                    "this installation has no AWS identity that could assume the role: store access_key_id and"
                     " secret_access_key too"
                 ) from error
             except ParamValidationError as error:
-                raise StepFailed(f"AWS ({shown}) does not take this request: {str(error)[:300]}") from error
+                raise StepFailed(f"AWS ({shown}) does not accept this request: {str(error)[:300]}") from error
             except BotoCoreError as error:
                 raise Transient(f"AWS ({shown}) could not be reached: {type(error).__name__}") from error
         answer.pop("ResponseMetadata", None)
@@ -90,7 +90,8 @@ class BotoAccounts:
         url = checked_url(text, "AWS")
         if url.host not in LOOPBACK or not self.here:
             raise StepFailed(
-                f"AWS: the address leads to {url.host!r}: only the registry of providers says where AWS is, and a"
-                " stand-in on this machine is for development"
+                f"AWS: the address leads to {url.host!r}: only the registry of providers defines the addresses of"
+                " AWS, and a"
+                " stand-in on this machine is for development only"
             )
         return text

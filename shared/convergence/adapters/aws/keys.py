@@ -23,7 +23,8 @@ def read_keys(secret: str, org: str) -> Mapping[str, str]:
         found = None
     if not isinstance(found, dict) or not all(isinstance(value, str) and value for value in found.values()):
         raise StepFailed(
-            "the credential of aws is not JSON with texts: store access_key_id and secret_access_key, or role_arn"
+            "the credential of aws is not a JSON object of strings: store access_key_id and secret_access_key, or"
+            " role_arn"
         )
     unknown = found.keys() - _KEYS
     own = {"access_key_id", "secret_access_key"} <= found.keys()
@@ -33,8 +34,9 @@ def read_keys(secret: str, org: str) -> Mapping[str, str]:
         or (found.keys() & {"access_key_id", "secret_access_key"} and not own)
     ):
         raise StepFailed(
-            "the credential of aws has access_key_id and secret_access_key, or role_arn, or both; session_token and"
-            " external_id may go with them"
+            "the credential of aws must have access_key_id and secret_access_key, or role_arn, or both;session_token"
+            " and"
+            " external_id are optional"
         )
     if "role_arn" in found and not _ROLE.fullmatch(found["role_arn"]):
         raise StepFailed("role_arn is not the ARN of an IAM role")

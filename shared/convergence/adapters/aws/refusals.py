@@ -33,7 +33,7 @@ def call_error(error: ClientError, shown: str) -> ConvergenceError:
             " trust policy"
         )
     if _skewed(code, message):
-        return StepFailed(f"AWS ({shown}) takes the signature for too old: the clock of this machine is wrong")
+        return StepFailed(f"AWS ({shown}) rejects the signature as too old: correct the clock of this machine")
     if status >= 500 or status == 429 or code in _BUSY:
         return Transient(f"AWS ({shown}) is busy ({code})")
     if code in _REJECTED or status in {401, 403}:

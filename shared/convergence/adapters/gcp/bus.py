@@ -135,7 +135,7 @@ def _over_limits(message: Message) -> str:
         return f"it has {len(attributes)} attributes, at most {ATTRIBUTES_MAX} are allowed"
     for key, value in attributes.items():
         if not key or len(key.encode()) > KEY_BYTES_MAX or key.startswith("goog"):
-            return f"attribute {key[:40]!r}: a name has 1 to {KEY_BYTES_MAX} bytes and does not begin with goog"
+            return f"attribute {key[:40]!r}: its name must have 1 to {KEY_BYTES_MAX} bytes and must not begin with goog"
         if len(value.encode()) > VALUE_BYTES_MAX:
             return f"attribute {key[:40]!r} has {len(value.encode())} bytes, at most {VALUE_BYTES_MAX} are allowed"
     return ""

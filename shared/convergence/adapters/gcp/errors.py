@@ -62,7 +62,7 @@ def translated(error: Exception, *, service: str, doing: str, preconditions: boo
             f" the machine's clock. Google says: {message}"
         )
     if isinstance(error, google.MethodNotImplemented):
-        return CloudSetup(f"{service}: {doing} is not offered there. Check the endpoint. Google says: {message}")
+        return CloudSetup(f"{service}: {doing} is not supported there. Check the endpoint. Google says: {message}")
     if isinstance(error, _AGAIN):
         return Transient(f"waiting for {service} ({doing}): {_name(error)}: {message}")
     if message.startswith("The database "):  # a NOT_FOUND that is not about a document

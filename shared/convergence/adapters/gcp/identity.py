@@ -1,4 +1,4 @@
-"""Who pushes: the token of Pub/Sub's service account, checked besides the platform's own check.
+"""Who pushes: the token of Pub/Sub's service account, checked in addition to the platform's own check.
 
 The claims are those of "Authenticate push subscriptions" (Pub/Sub): RS256, signed by Google, for our audience, by the
 service account that the subscription names, its address verified. Tokens are never logged or repeated in an answer.
@@ -55,7 +55,7 @@ def fetch_from(url: str = CERTIFICATES_URL, transport: httpx.AsyncBaseTransport 
         except (httpx.HTTPError, json.JSONDecodeError) as error:
             raise Transient(f"waiting for Google's certificates ({url}): {error!r}") from error
         if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
-            raise Transient(f"waiting for Google's certificates: {url} gave another answer")
+            raise Transient(f"waiting for Google's certificates: {url} gave an unexpected answer")
         kept = _MAX_AGE.search(answer.headers.get("cache-control", ""))
         return Certificates(found, float(kept[1]) if kept is not None else _KEPT_S)
 
@@ -100,7 +100,7 @@ class PushIdentity:
             claims = jwt.decode(token, certificates, clock_skew_in_seconds=_SKEW_S)
         except (GoogleAuthError, ValueError, TypeError, RecursionError, binascii.Error) as error:
             # The library's message may repeat the token; ours does not.
-            raise Denied(f"the token is not a valid token of Google's ({type(error).__name__})") from None
+            raise Denied(f"the token is not a valid Google token ({type(error).__name__})") from None
         for claim, fits in (
             ("iss", claims.get("iss") in _ISSUERS),
             ("aud", claims.get("aud") == self._audience),
@@ -140,7 +140,7 @@ class PushIdentity:
 
 def _key_id(header: Mapping[str, Any]) -> str:
     if header.get("alg") != "RS256":
-        raise ValueError("signed by another algorithm than RS256")
+        raise ValueError("signed with an algorithm other than RS256")
     key_id = header.get("kid")
     if not isinstance(key_id, str):
         raise TypeError("names no key")

@@ -74,7 +74,7 @@ def job_project(key: ServiceKey, project: str) -> str:
     """Return where queries run. Raises `StepFailed` when neither the step nor the key names it."""
     found = project or key.project
     if not found:
-        raise StepFailed("the key names no project_id: set config.project, the project to ask")
+        raise StepFailed("the key has no project_id: set config.project, the project to query")
     return found
 
 
@@ -95,8 +95,8 @@ def token_refused(message: str) -> ConvergenceError:
 
 
 _REFUSALS: Final = (
-    ("disabled", "it is disabled: enable it, or store a new key of another"),
-    ("not found", "it no longer exists: store a new key of another"),
-    ("signature", "this key of it was deleted or disabled: store a new key"),
-    ("scope", "it may not ask for this scope: store a new key of an account that may"),
+    ("disabled", "it is disabled: enable it, or store a key of another one"),
+    ("not found", "it no longer exists: store a key of another one"),
+    ("signature", "this key was deleted or disabled: store a new key"),
+    ("scope", "it may not request this scope: store a key of an account that may"),
 )

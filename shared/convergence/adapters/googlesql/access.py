@@ -81,7 +81,7 @@ def check_access(tree: exp.Expr, scope: Scope, *, project: str, temporary: froze
                 continue
         dataset = "" if is_temporary else _dataset(table, scope, project)
         if is_target and dataset and isinstance(tree, DEFINITIONS) and table.name.lower() in WRITTEN_LOGS.values():
-            raise Denied(f"{dataset}.{table.name} is made for the log: a run changes its rows only.")
+            raise Denied(f"{dataset}.{table.name} is a table of the log: a run may only change its rows.")
         (writes if is_target else reads).add((dataset, table.name))
     _check_datasets(reads | views, writes, scope)
     reads |= central
@@ -106,7 +106,7 @@ def refuse_kind(tree: exp.Expr) -> None:
     if not known:
         if isinstance(tree, exp.Condition | exp.Alias):  # a word that begins no statement is read as a name
             word = tree.sql("bigquery").split(None, 1)[0]
-            raise StepFailed(f"{word!r} begins no statement.{did_you_mean(word.upper(), BEGINNINGS)}")
+            raise StepFailed(f"{word!r} does not begin a statement.{did_you_mean(word.upper(), BEGINNINGS)}")
         raise StepFailed(f"The statement {_kind(tree)} cannot run here.")
     if not isinstance(tree, QUERIES) and tree.args.get("with_") is not None:
         raise StepFailed(f"WITH cannot come before {_kind(tree)}: put it before the SELECT inside.")
@@ -142,7 +142,7 @@ def _dataset(table: exp.Table, scope: Scope, project: str) -> str:
 
 def _refuse_other_project(table: exp.Table, project: str) -> None:
     if table.catalog and table.catalog != project:
-        raise Denied(f"{table.catalog}.{table.db}.{table.name} is in another project than {project!r}.")
+        raise Denied(f"{table.catalog}.{table.db}.{table.name} is in a project other than {project!r}.")
 
 
 def _targets(tree: exp.Expr) -> list[exp.Expr]:
@@ -165,7 +165,7 @@ def _creates_temporary(tree: exp.Expr, table: exp.Table, targets: list[exp.Expr]
 
 
 def _cte_references(tree: exp.Expr) -> set[int]:
-    """Return the ids of table nodes that mean a CTE that is visible where they stand."""
+    """Return the ids of table nodes that mean a CTE that is visible at their place."""
     found: set[int] = set()
     for table in tree.find_all(exp.Table):
         if table.db or not isinstance(table.this, exp.Identifier):

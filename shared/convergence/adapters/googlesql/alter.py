@@ -52,7 +52,7 @@ def _nothing(read: exp.Expr) -> exp.Alter | None:
 
 
 def _clauses(tokens: Sequence[Token]) -> Iterator[Clause]:
-    """Yield the parts between commas that stand outside of all brackets."""
+    """Yield the parts between commas outside of all brackets."""
     depth, start = 0, 0
     for index, token in enumerate(tokens):
         if token.token_type in _OPEN:

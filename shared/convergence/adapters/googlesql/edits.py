@@ -15,7 +15,7 @@ class Edit:
     text: str
 
     def moved(self, by: int) -> Edit:
-        """Return the edit for a text in which everything stands `by` characters later."""
+        """Return the edit for a text in which everything is `by` characters later."""
         return Edit(self.start + by, self.end + by, self.text)
 
 

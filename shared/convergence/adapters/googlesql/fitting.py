@@ -79,4 +79,4 @@ def as_json(value: Any) -> Any:
         return value.isoformat()
     if hasattr(value, "keys"):
         return dict(value)
-    raise TypeError(f"{type(value).__name__} is not a value of a row")
+    raise TypeError(f"{type(value).__name__} is not a type that a row can hold")

@@ -58,7 +58,7 @@ def refuse_foreign_signs(tokens: list[Token]) -> None:
         if instead and token.token_type not in {TokenType.STRING, TokenType.IDENTIFIER}:
             _refuse(token, f"GoogleSQL does not have {token.text}; write {instead}")
         if before is not None and before.token_type == TokenType.NUMBER and _touch(before, token):
-            _refuse(token, f"{before.text}{token.text} is not a number: a name after one needs a blank")
+            _refuse(token, f"{before.text}{token.text} is not a number: put a space between a number and a name")
         if before is not None and before.token_type == TokenType.STAR and token.text.upper() == "EXCLUDE":
             _refuse(token, "GoogleSQL does not have EXCLUDE; write EXCEPT")
         before = token
@@ -86,6 +86,6 @@ def refuse_foreign_forms(tree: exp.Expr) -> None:
         if isinstance(node, exp.Join) and str(node.args.get("kind") or "").upper() not in _KINDS:
             raise StepFailed(f"GoogleSQL does not have {node.args['kind']} JOIN.")
         if isinstance(node, exp.AtTimeZone) and not isinstance(node.parent, exp.Extract):
-            raise StepFailed("AT TIME ZONE stands in EXTRACT only; write DATETIME(x, 'zone').")
+            raise StepFailed("AT TIME ZONE is allowed in EXTRACT only; write DATETIME(x, 'zone').")
         if isinstance(node, exp.Values) and isinstance(node.parent, exp.From | exp.Join | exp.Subquery):
             raise StepFailed("GoogleSQL does not have VALUES in FROM; write UNNEST([…]).")

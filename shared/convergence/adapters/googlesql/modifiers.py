@@ -51,7 +51,9 @@ def _check_argument(node: exp.Expr) -> None:
     elif not isinstance(called, exp.AggFunc) or isinstance(called, _ONLY_WINDOWS):
         _allow(called, (), "DISTINCT")
     elif len(node.expressions) > 1:
-        raise StepFailed(f"{_name(called)}(DISTINCT …) takes one value; make a STRUCT's text or a CONCAT of several.")
+        raise StepFailed(
+            f"{_name(called)}(DISTINCT …) takes one value; combine several into one, for example with CONCAT."
+        )
 
 
 def _allow(called: exp.Expr | None, kinds: tuple[type[exp.Expr], ...], words: str) -> None:
@@ -76,17 +78,19 @@ def _check_window(node: exp.Window) -> None:
         raise StepFailed(f"{name} does not take OVER.")
     _check_frame(spec)
     if spec is not None and isinstance(called, _NUMBERED):
-        raise StepFailed(f"{name} takes no ROWS or RANGE in its window.")
+        raise StepFailed(f"{name} does not take ROWS or RANGE in its window.")
     if order is not None and (isinstance(called, _QUANTILES) or isinstance(called.this, exp.Distinct)):
-        raise StepFailed(f"{name}{'' if isinstance(called, _QUANTILES) else '(DISTINCT …)'} takes no ORDER BY in OVER.")
+        raise StepFailed(
+            f"{name}{'' if isinstance(called, _QUANTILES) else '(DISTINCT …)'} does not take ORDER BY in OVER."
+        )
     if order is None and isinstance(called, _RANKS) and not node.args.get("alias"):
         raise StepFailed(f"{name} needs ORDER BY in its window.")
     if isinstance(called.this, exp.Order | exp.Limit):
-        raise StepFailed(f"{name} with OVER takes no ORDER BY or LIMIT among its arguments.")
+        raise StepFailed(f"{name} with OVER does not take ORDER BY or LIMIT among its arguments.")
 
 
 def _check_frame(spec: exp.Expr | None) -> None:
     if spec is None:
         return
     if spec.args.get("exclude") is not None or str(spec.args.get("kind")).upper() == "GROUPS":
-        raise StepFailed("GoogleSQL does not have EXCLUDE and GROUPS in a window's frame.")
+        raise StepFailed("GoogleSQL does not have EXCLUDE or GROUPS in a window's frame.")

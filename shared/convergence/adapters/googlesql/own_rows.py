@@ -24,7 +24,7 @@ _REASONS: Final = {
     "org_audit_logs": "an audit log that the audited could change would prove nothing. Keep your own notes in"
     " org_meta_step_logs."
 }
-_MIRROR: Final = "it mirrors documents, which its next renewal would restore. Change it by the API."
+_MIRROR: Final = "it mirrors documents, and its next refresh would undo the change. Use the API."
 _PLAIN: Final = frozenset({"this", "db", "catalog", "alias"})  # what a table may consist of: a name and an alias
 
 
@@ -78,8 +78,8 @@ def keep_own_rows(tree: exp.Expr, table: exp.Table, scope: Scope, project: str) 
     """Let a statement's table be a subquery of the org's rows; return the same change of the statement's text.
 
     Raises:
-        StepFailed: the table has more than an alias, so that a subquery cannot stand for it.
-        Denied: it stands elsewhere than in FROM, JOIN or USING, or in a view, which would outlive the check.
+        StepFailed: the table has more than an alias, so that a subquery cannot replace it.
+        Denied: it appears elsewhere than in FROM, JOIN or USING, or in a view, which would outlive the check.
     """
     assert scope.lineage is not None, "the scope is that of a run"
     path = f"{SHARED_DATASET}.{table.name}"
@@ -87,7 +87,7 @@ def keep_own_rows(tree: exp.Expr, table: exp.Table, scope: Scope, project: str) 
         raise Denied(f"{path} can only be read in FROM, JOIN or USING of a statement, not of a view.")
     alias = table.args.get("alias")
     if {key for key, value in table.args.items() if value} - _PLAIN or (alias is not None and alias.columns):
-        raise StepFailed(f"{path} can only have an alias here: put a subquery of it in its place.")
+        raise StepFailed(f"{path} can only have an alias here: use a subquery of it instead.")
     org, name = scope.lineage.org_slug, alias.name if alias is not None else table.name
     edit = _edit(table, scope, org, project, named=alias is not None)
     owner = exp.EQ(this=exp.Column(this=_quoted(OWNER)), expression=exp.Literal.string(org))

@@ -27,7 +27,9 @@ def python_value(name: str, kind: SqlType, value: Any) -> Any:
         return None
     if kind.name == "ARRAY":
         if not isinstance(value, list | tuple) or kind.element.name == "ARRAY":
-            raise InvalidInput(f"Parameter @{name}: {kind} takes a list, without lists in it; got {value!r:.60}.")
+            raise InvalidInput(
+                f"Parameter @{name}: {kind} takes a list that does not contain lists; got {value!r:.60}."
+            )
         return [python_value(name, kind.element, each) for each in value]
     if kind.name == "STRUCT":
         return _struct(name, kind, value)

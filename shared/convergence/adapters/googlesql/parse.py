@@ -160,7 +160,7 @@ def parse_statement(sql: str) -> exp.Expr:
     except RecursionError as error:
         raise StepFailed("syntax error: the statement is nested too deeply.") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # the parser's own mistakes
-        raise StepFailed("syntax error: the statement has a form that GoogleSQL does not have.") from error
+        raise StepFailed("syntax error: GoogleSQL does not have a statement of this form.") from error
     if len(trees) != 1:
         raise StepFailed(f"One statement is expected, but {len(trees)} were given.")
     check_joins(trees[0])
@@ -170,7 +170,7 @@ def parse_statement(sql: str) -> exp.Expr:
     try:
         missing = next((each for node in trees[0].walk() for each in node.error_messages()), None)
     except TypeError as error:  # a node with a part that its kind cannot have
-        raise StepFailed("syntax error: the statement has a form that GoogleSQL does not have.") from error
+        raise StepFailed("syntax error: GoogleSQL does not have a statement of this form.") from error
     if missing is not None:
         raise StepFailed(f"syntax error: {described(missing)}.")
     return trees[0]
@@ -181,7 +181,8 @@ def _refuse_moves(tree: exp.Expr) -> None:
     for rename in tree.find_all(exp.AlterRename):
         if isinstance(rename.this, exp.Table) and rename.this.db:
             raise StepFailed(
-                f"RENAME TO {rename.this.name!r}: write the new name without a dataset; tables stay in theirs."
+                f"RENAME TO {rename.this.name!r}: write the new name without a dataset; a table cannot leave its"
+                " dataset."
             )
 
 

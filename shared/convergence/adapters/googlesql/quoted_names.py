@@ -24,7 +24,7 @@ def refuse_quoted_names(tree: exp.Expr) -> None:
 
 def text_for_name(text: str) -> str:
     """Return the message for a text where a name is expected."""
-    return f"'{text[:40]}' in quotes is a text, and a name is expected here: {_written(text)}."
+    return f"'{text[:40]}' in quotes is a string, but a name is expected here: {_written(text)}."
 
 
 def _names(node: exp.Expr) -> Iterable[exp.Expr]:
@@ -62,7 +62,7 @@ def _refuse_constants(clause: exp.Expr) -> None:
         if not isinstance(value, _CONSTANTS) or (isinstance(value, exp.Literal) and value.is_int):
             continue
         if isinstance(value, exp.Literal) and value.is_string:
-            raise StepFailed(f"{words} '{value.name[:40]}': this is a text, not a column: {_written(value.name)}.")
+            raise StepFailed(f"{words} '{value.name[:40]}': this is a string, not a column: {_written(value.name)}.")
         raise StepFailed(f"{words} {value.sql('bigquery')}: this is a constant; name a column, or give its number.")
 
 

@@ -81,7 +81,7 @@ class Decoder:
     def check_end(self) -> None:
         """Raise unless the data ended where its format says."""
         if not self._member.eof:
-            raise httpx.DecodingError("the compressed data is cut")
+            raise httpx.DecodingError("the compressed data is truncated")
 
     def _next_member(self) -> None:
         self._members += 1

@@ -100,10 +100,12 @@ def _manifest(source: Path) -> Mapping[str, Any]:
     try:
         found = json.loads((source / MANIFEST).read_text("utf-8"))
         if found["format"] > FORMAT:
-            raise InvalidInput(f"{source} was made by {found['version']}, a newer release: restore it with that one")
+            raise InvalidInput(
+                f"{source} was made by {found['version']}, a newer release: restore it with that release"
+            )
         files = {str(name): str(digest) for name, digest in found["files"].items()}
     except FileNotFoundError:
-        raise InvalidInput(f"{source} has no {MANIFEST}: it is not a backup, or one that did not end") from None
+        raise InvalidInput(f"{source} has no {MANIFEST}: it is not a backup, or an unfinished one") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(f"{source / MANIFEST} cannot be read: {error!r}") from error
     return {**found, "files": files}
@@ -145,7 +147,9 @@ def _copy_warehouse(source: Path, target: Path) -> None:
             return
         for path in target.glob(f"{_DATABASE}*"):
             path.unlink()
-    raise Transient("the warehouse is written faster than it can be copied: try again when fewer runs are under way")
+    raise Transient(
+        "the warehouse is being written faster than it can be copied: try again when fewer runs are under way"
+    )
 
 
 def _headers(source: Path) -> bytes | None:

@@ -168,7 +168,9 @@ class LogSink:
             try:
                 self._show(job, org)
             except duckdb.CatalogException as error:  # the rows are stored; its views of them are missing
-                logger.error("%s cannot read its logs, one of which has the name of a table there: %s", org, error)
+                logger.error(
+                    "%s cannot read its logs, because a table there has the name of one of them: %s", org, error
+                )
         self._orgs |= orgs
 
     def _show(self, job: Job, org: str) -> None:

@@ -53,7 +53,7 @@ class AzureStore(ThreadedStore):
         with into.open("wb") as target:
             came = download.readinto(target)
         if came != facts.size:
-            raise Transient(f"{self._shown}/{name}: {came:,} of {facts.size:,} bytes came")
+            raise Transient(f"{self._shown}/{name}: {came:,} of {facts.size:,} bytes arrived")
         return StoredObject(name, facts.size, facts.last_modified, str(facts.etag))
 
     def _put(self, client: Any, name: str, content: Path) -> None:
@@ -84,7 +84,7 @@ def open_azure(place: Place, secret: str, *, http: Callable[[], httpx.AsyncClien
     if not _ACCOUNT.fullmatch(account):
         raise StepFailed("source.options.account is not the name of a storage account")
     if place.options.keys() - {"account"}:
-        raise StepFailed("source.options: a container of Azure has account only")
+        raise StepFailed("source.options: a container of Azure takes account only")
     if not _CONTAINER.fullmatch(place.root):
         raise StepFailed(f"{place.root[:70]!r} is not the name of a container")
     keys = read_keys(secret)
@@ -113,7 +113,7 @@ def read_keys(secret: str) -> Mapping[str, str]:
         return app
     if not isinstance(found, dict) or found.keys() not in _FORMS or not all(isinstance(v, str) for v in found.values()):
         raise StepFailed(
-            "the credential of azure is JSON with tenant_id, client_id, and client_secret or client_assertion; or"
+            "the credential of azure must be JSON with tenant_id, client_id, and client_secret or client_assertion; or"
             " sas_token; or account_key"
         )
     return found
@@ -143,14 +143,14 @@ async def app_token(
     try:
         answer = await http().post(entra.token_url(keys, login), data=entra.token_form(keys, SCOPE))
     except httpx.HTTPError as error:
-        raise Transient(f"Entra could not be asked for a token: {unreachable(error)}") from error
+        raise Transient(f"Entra could not be reached for a token: {unreachable(error)}") from error
     if answer.status_code >= 500 or answer.status_code == 429:
         raise Transient(f"Entra is busy ({answer.status_code})")
     try:
         return str(orjson.loads(answer.content)["access_token"])
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         raise CredentialRejected(
-            f"Entra gives the app no token ({answer.status_code}): its secret may have expired, or its assertion;"
+            f"Entra refuses the app a token ({answer.status_code}): its secret may have expired, or its assertion;"
             " store a new one"
         ) from None
 
@@ -175,7 +175,7 @@ def azure_error(error: Any, shown: str) -> ConvergenceError:
     if status in {401, 403}:
         return CredentialRejected(f"{shown}: Azure refuses the credential ({code}); {_ADVICE}")
     if status == 404:
-        return StepFailed(f"{shown} is not there ({code}): a part of this delivery is missing, or a name is wrong")
+        return StepFailed(f"{shown} does not exist ({code}): a part of this delivery is missing, or a name is wrong")
     if status is None or status >= 500 or status == 429:
         return Transient(f"{shown}: Azure cannot be reached or is busy ({code})")
     return StepFailed(f"{shown}: Azure refuses the request ({code})")

@@ -85,7 +85,7 @@ class FolderStore:
                     if target.tell() > bytes_max:
                         raise StepFailed(f"{name} is larger than {bytes_max:,} bytes")
         except FileNotFoundError:
-            raise StepFailed(f"{name} is not there: a part of this delivery is missing") from None
+            raise StepFailed(f"{name} does not exist: a part of this delivery is missing") from None
         except OSError as error:
             raise StepFailed(f"{name} cannot be read: {error.strerror}") from error
         if _described(path, name) != before:

@@ -50,7 +50,7 @@ class GcsStore(ThreadedStore):
                 target, raw_download=True, if_generation_match=blob.generation, timeout=_TIMES_S, retry=None
             )
             if target.tell() != blob.size:
-                raise Transient(f"{self._shown}/{name}: {target.tell():,} of {blob.size:,} bytes came")
+                raise Transient(f"{self._shown}/{name}: {target.tell():,} of {blob.size:,} bytes arrived")
         return _stored(blob)
 
     def _put(self, client: Any, name: str, content: Path) -> None:
@@ -90,7 +90,9 @@ def open_gcs(place: Place, token: Callable[[], Awaitable[str]], *, endpoint: str
     if not _BUCKET.fullmatch(place.root):
         raise StepFailed(f"{place.root[:70]!r} is not the name of a bucket")
     if place.options:
-        raise StepFailed(f"source.options: {min(place.options)!r} is not known; a bucket of Google Cloud has none")
+        raise StepFailed(
+            f"source.options: {min(place.options)!r} is not a known option; a bucket of Google Cloud takes none"
+        )
     return GcsStore(place.root, token, endpoint)
 
 
@@ -108,7 +110,7 @@ def _stored(blob: Any) -> StoredObject:
 
 def missing(shown: str) -> StepFailed:
     """Return the error for a file or bucket that does not exist."""
-    return StepFailed(f"{shown} is not there: a part of this delivery is missing, or a name is wrong")
+    return StepFailed(f"{shown} does not exist: a part of this delivery is missing, or a name is wrong")
 
 
 def gcs_error(error: Any, shown: str) -> ConvergenceError:

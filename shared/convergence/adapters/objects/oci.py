@@ -58,12 +58,12 @@ class OciStore:
                 page = _page(await answer.aread(), self._shown(prefix))
             found += [_described(each) for each in page["objects"]]
             if len(found) > most:
-                raise StepFailed(f"{self._shown(prefix)} has more than {most:,} files: name a longer path")
+                raise StepFailed(f"{self._shown(prefix)} has more than {most:,} files: name a more specific path")
             following = page.get("nextStartWith")
             if not following:
                 return sorted(found, key=lambda each: each.name)
             if str(following) <= start:
-                raise StepFailed(f"{self._shown(prefix)}: the listing does not go on behind {start!r}")
+                raise StepFailed(f"{self._shown(prefix)}: the listing does not continue after {start!r}")
             start = str(following)
 
     async def fetch(self, name: str, into: Path, *, bytes_max: int) -> StoredObject:
@@ -76,7 +76,7 @@ class OciStore:
                     target.write(piece)
             expected = answer.headers.get("content-length", "")
             if expected.isdigit() and int(expected) != size:
-                raise Transient(f"{self._shown(name)}: {size:,} of {expected} bytes came")
+                raise Transient(f"{self._shown(name)}: {size:,} of {expected} bytes arrived")
             try:
                 modified = parsedate_to_datetime(answer.headers.get("last-modified", ""))
             except (TypeError, ValueError):
@@ -119,11 +119,11 @@ async def _check(answer: httpx.Response, shown: str) -> None:
             code = ""
     reported = f"{status} {code}".strip()
     if status == 401 and "clock" in code.lower():
-        raise StepFailed(f"{shown}: OCI takes the signature for too old: the clock of this machine is wrong")
+        raise StepFailed(f"{shown}: OCI rejects the signature as too old: correct the clock of this machine")
     if status in {401, 403}:
         raise CredentialRejected(f"{shown}: OCI refuses the credential ({reported}); {_ADVICE}")
     if status == 404:  # OCI also answers this to callers without permission
-        raise StepFailed(f"{shown} is not there, or the credential may not read it ({reported}); {_ADVICE}")
+        raise StepFailed(f"{shown} does not exist, or the credential may not read it ({reported}); {_ADVICE}")
     if status >= 500 or status in {409, 429}:
         raise Transient(f"{shown}: OCI is busy ({reported})")
     raise StepFailed(f"{shown}: OCI refuses the request ({reported})")
@@ -155,11 +155,11 @@ def open_oci(
     """
     region, namespace = place.options.get("region", ""), place.options.get("namespace") or "bling"
     if place.options.keys() - {"region", "namespace"}:
-        raise StepFailed("source.options: a bucket of OCI has region and namespace")
+        raise StepFailed("source.options: a bucket of OCI needs region and namespace")
     if not _REGION.fullmatch(region):
         raise StepFailed("source.options.region is not a region of OCI, such as us-ashburn-1")
     if not _NAME.fullmatch(place.root) or not _NAME.fullmatch(namespace):
-        raise StepFailed("bucket and namespace are letters, digits, points, dashes and underscores")
+        raise StepFailed("bucket and namespace must consist of letters, digits, dots, dashes and underscores")
     try:
         fields = orjson.loads(secret)
     except orjson.JSONDecodeError:
@@ -169,6 +169,6 @@ def open_oci(
         or fields.keys() - {"passphrase"} != _FIELDS
         or not all(isinstance(value, str) for value in fields.values())
     ):
-        raise StepFailed("the credential of oci is JSON with tenancy, user, fingerprint and private_key")
+        raise StepFailed("the credential of oci must be JSON with tenancy, user, fingerprint and private_key")
     base = endpoint.rstrip("/") or f"https://objectstorage.{region}.oraclecloud.com"
     return OciStore(f"{base}/n/{namespace}/b/{place.root}/o", place.root, read_key(fields), http, clock)

@@ -67,7 +67,7 @@ class S3Store(ThreadedStore):
             for piece in body.iter_chunks(PIECE):
                 target.write(piece)
             if target.tell() != size:
-                raise Transient(f"{self._shown}/{name}: {target.tell():,} of {size:,} bytes came")
+                raise Transient(f"{self._shown}/{name}: {target.tell():,} of {size:,} bytes arrived")
         return StoredObject(name, size, answer["LastModified"], answer["ETag"])
 
     def _put(self, client: Any, name: str, content: Path) -> None:
@@ -84,7 +84,7 @@ class S3Store(ThreadedStore):
             return s3_error(error, shown)
         if isinstance(error, NoCredentialsError):
             return StepFailed(
-                "this installation has no identity at AWS that could assume the role: store access_key_id and"
+                "this installation has no AWS identity that could assume the role: store access_key_id and"
                 " secret_access_key too"
             )
         return (
@@ -109,12 +109,12 @@ def open_s3(place: Place, secret: str, *, org: str, endpoint: str) -> S3Store:
     unknown = place.options.keys() - _OPTIONS
     if unknown:
         raise StepFailed(
-            f"source.options: {min(unknown)!r} is not known; an S3 bucket has {', '.join(sorted(_OPTIONS))}"
+            f"source.options: {min(unknown)!r} is not a known option; an S3 bucket takes {', '.join(sorted(_OPTIONS))}"
         )
     region = checked_region(place.options.get("region") or "us-east-1", "source.options.region")
     owner = place.options.get("bucket_owner", "")
     if owner and not re.fullmatch(r"\d{12}", owner):
-        raise StepFailed("source.options.bucket_owner is the 12 digits of an account")
+        raise StepFailed("source.options.bucket_owner must be the 12-digit id of an account")
     keys = read_keys(secret, org)
     return S3Store(place.root, owner, lambda: _client(keys, region, endpoint, org))
 
@@ -138,19 +138,20 @@ def s3_error(error: ClientError, shown: str) -> ConvergenceError:
             " trust policy"
         )
     if code == "RequestTimeTooSkewed":
-        return StepFailed(f"{shown}: AWS takes the signature for too old: the clock of this machine is wrong")
+        return StepFailed(f"{shown}: AWS rejects the signature as too old: correct the clock of this machine")
     if code.startswith("KMS.") or "kms:" in message:
         return CredentialRejected(f"{shown} is encrypted with a key that the credential may not use: allow kms:Decrypt")
     if code in _MISSING or (status == 404 and code not in _REJECTED):
         return StepFailed(
-            f"{shown} is not there ({code}): a part of this delivery is missing, or the bucket's name is wrong"
+            f"{shown} does not exist ({code}): a part of this delivery is missing, or the bucket's name is wrong"
         )
     if code in _ELSEWHERE:
         return StepFailed(f"{shown} is in another region: set source.options.region")
     if code in _REJECTED:
         return CredentialRejected(
-            f"{shown}: AWS refuses the credential ({code}); {_ADVICE}. A role may have expired, or the bucket be"
-            " another account's"
+            f"{shown}: AWS refuses the credential ({code}); {_ADVICE}. A role may have expired, or the bucket may"
+            " belong to"
+            " another account"
         )
     if status >= 500 or code in {"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException"}:
         return Transient(f"{shown}: AWS is busy ({code})")

@@ -54,11 +54,11 @@ class Stores:
             return open_gcs(place, lambda: self.google_token(secret), endpoint=self.endpoint("gcs"))
         if place.kind == "oci":
             return open_oci(place, secret, http=self.http, clock=self.clock, endpoint=self.endpoint("oci"))
-        raise StepFailed(f"files cannot come from {place.kind!r}.{did_you_mean(place.kind, KINDS)}")
+        raise StepFailed(f"files cannot be read from {place.kind!r}.{did_you_mean(place.kind, KINDS)}")
 
     def _folder(self, place: Place) -> FolderStore:
         if self.files is None:
-            raise StepFailed("this installation keeps no folder of uploaded files: name a bucket or an address")
+            raise StepFailed("this installation has no folder for uploaded files: name a bucket or a URL")
         own = self.files / checked(self.org, "org")
         root = own / place.root
         if not root.resolve().is_relative_to(own.resolve()):

@@ -87,7 +87,7 @@ class ThreadedStore(ABC):
                 raise reported from error
 
     def _too_many(self, prefix: str, most: int) -> StepFailed:
-        return StepFailed(f"{self._shown}/{prefix} has more than {most:,} files: name a longer path")
+        return StepFailed(f"{self._shown}/{prefix} has more than {most:,} files: name a more specific path")
 
     def _too_large(self, name: str, size: int, bytes_max: int) -> StepFailed:
         return StepFailed(f"{self._shown}/{name} has {size:,} bytes, more than {bytes_max:,}")

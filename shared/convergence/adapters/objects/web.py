@@ -29,7 +29,7 @@ class WebStore:
 
     async def list(self, prefix: str, *, most: int) -> list[StoredObject]:  # noqa: ARG002 - the port's signature
         """Refuse: an address has no listing."""
-        raise StepFailed(f"{_shown(prefix)}: addresses cannot be listed; name each file in config.source.urls")
+        raise StepFailed(f"{_shown(prefix)}: URLs cannot be listed; name each file in config.source.urls")
 
     async def fetch(self, name: str, into: Path, *, bytes_max: int) -> StoredObject:
         """Download a file; see the port."""
@@ -49,7 +49,7 @@ class WebStore:
                         target.write(piece)
                 expected = answer.headers.get("content-length")
                 if expected is not None and expected.isdigit() and int(expected) != size:
-                    raise Transient(f"{shown}: {size:,} of {expected} bytes came")
+                    raise Transient(f"{shown}: {size:,} of {expected} bytes arrived")
                 return StoredObject(name, size, self._modified(answer), digest.hexdigest())
         except httpx.InvalidURL as error:
             raise StepFailed(f"{shown} is not a URL: {error}") from error
@@ -72,7 +72,7 @@ def _check(answer: httpx.Response, shown: str) -> None:
     if status == 200:
         return
     if status in _REFUSED:
-        raise CredentialRejected(f"{shown} answers {status}: the address may have expired; give a new one")
+        raise CredentialRejected(f"{shown} answers {status}: the URL may have expired; set a new one")
     if status in _BUSY or status >= 500:
         raise Transient(f"{shown} answers {status}")
     raise StepFailed(f"{shown} answers {status}; redirects are not followed")

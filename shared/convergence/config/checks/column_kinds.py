@@ -28,7 +28,7 @@ def misfit_of(given: BoundColumn, column: Column) -> str | None:
         try:
             convert(column, given.text)
         except ValueError:
-            return f"the text {given.text[:40]!r} cannot go into the column {column.name!r} of type {expected}"
+            return f"the string {given.text[:40]!r} cannot go into the column {column.name!r} of type {expected}"
     kind = given.type.partition("<")[0]
     if column.mode == "REPEATED":
         fits = kind in {"ARRAY", *_ANY}

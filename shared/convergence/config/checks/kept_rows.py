@@ -32,6 +32,6 @@ def check_rows(loaded: LoadedPipeline) -> tuple[list[ConfigError], list[ConfigEr
                 cure = "remove `destination`" if optional else "write a SELECT, or run it by generic.bq_execute"
                 mistakes.append(loaded.positions.problem(("steps", index, "destination"), _CHANGES + cure))
             elif kind == "query" and not step.destination and optional and not used and not asserts(text):
-                message = "the rows of this query are kept nowhere: give `destination: {table: …}`, or remove the step"
+                message = "the rows of this query are not stored: set `destination: {table: …}`, or remove the step"
                 warnings.append(loaded.positions.problem(at, message))
     return mistakes, warnings

@@ -37,8 +37,8 @@ def lookalikes(value: Any, path: KeyPath, known: Collection[str]) -> Iterator[Fi
         shown = found if len(found) <= _SHOWN else found[: _SHOWN - 1] + "…"
         yield (
             path,
-            f"{shown!r} looks like a template and is not one, so it stays as it is written: a template is a name "
-            "between braces, without filters, calls or conditions",
+            f"{shown!r} looks like a template but is not one, so it is kept as written: a template is a name "
+            "in braces, without filters, calls or conditions",
         )
 
 
@@ -49,7 +49,7 @@ def environment_names(value: Any, path: KeyPath, known: Collection[str]) -> Iter
             if match["name"] not in known and not is_sql(at):
                 yield (
                     at,
-                    f"{match[0]} names a parameter, not a variable of the environment, which is not read: declare "
+                    f"{match[0]} names a parameter; environment variables are not read: declare "
                     f"the parameter {match['name']}, or write the value",
                 )
 
@@ -63,7 +63,7 @@ def credentials(value: Any, path: KeyPath) -> Iterator[Finding]:
         if secret or _KNOWN_SECRET.search(text):
             yield (
                 at,
-                "this looks like a credential in plain text, which everyone who may read the file has: store it "
+                "this looks like a credential in plain text, which everyone with access to the file can read: store it "
                 "(convergence integration setup) and name its provider in `auth`",
             )
 

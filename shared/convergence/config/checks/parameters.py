@@ -16,7 +16,7 @@ from convergence.errors import ConfigError
 Problem = Callable[[KeyPath, str], ConfigError]
 
 TEMPLATE: Final = (
-    "a schedule gives values, and nothing fills a template here: write the value, a day such as TODAY-1, or give the "
+    "templates are not filled in the parameters of a schedule: write the value, a day such as TODAY-1, or give the "
     "parameter a default with the template"
 )
 _SHOWN_MAX: Final = 12
@@ -76,7 +76,9 @@ def _schedules_parameters(pipeline: Pipeline, used: Collection[str], problem: Pr
         yield problem(("schedule", "parameters", name), reason)
     for name in missing(pipeline, schedule.parameters):
         if pipeline.parameters[name].type == "secret":
-            message = f"{name!r} is a required secret, which no schedule can give: store a credential, or remove it"
+            message = (
+                f"{name!r} is a required secret, which a schedule cannot provide: store a credential, or remove it"
+            )
             yield problem(("schedule",), message)
 
 
@@ -89,8 +91,9 @@ def ungiven(pipeline: Pipeline, problem: Problem) -> Iterator[ConfigError]:
         if pipeline.parameters[name].type != "secret":
             yield problem(
                 ("schedule",),
-                f"no org gets this schedule, because nothing gives the required parameter {name!r}: give it below "
-                f"schedule.parameters or a default, or write `enabled: false` where each org makes its own schedule",
+                f"no org gets this schedule, because nothing provides the required parameter {name!r}: set it below "
+                "schedule.parameters, give it a default, or write `enabled: false` where each org makes its own"
+                " schedule",
             )
 
 

@@ -165,7 +165,7 @@ class _Look:
                 continue
             near = near_names(root, (name for name in self._known if name + "s" != root != name), cutoff=_NEARLY)
             if near and slip(root, self._known) is None:
-                yield self._problem(use.path, f"nothing here is called {root!r}, so each run has to give it.{near}")
+                yield self._problem(use.path, f"nothing here defines {root!r}, so each run must provide it.{near}")
 
     def _unusual_id(self) -> Iterator[ConfigError]:
         own = self._pipeline.pipeline_id.removeprefix("{org_slug}-")

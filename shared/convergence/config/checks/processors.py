@@ -83,7 +83,9 @@ def _replaced_twice(loaded: LoadedPipeline) -> Iterator[ConfigError]:
             continue
         earlier = first.setdefault(table, step)
         if earlier is not step:
-            message = f"{earlier.step_id!r} replaces the run's days of {table!r} too: only the rows of one of them stay"
+            message = (
+                f"{earlier.step_id!r} replaces the run's days of {table!r} too: only the rows of one of them remain"
+            )
             yield loaded.positions.problem(("steps", index, "destination", "table"), message)
 
 

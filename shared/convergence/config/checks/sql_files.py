@@ -43,5 +43,5 @@ def _report(root: Path, file: Path, reader: SqlReader) -> list[ConfigError]:
         where = f"{name}:{before + (int(found[1]) if found else 1)}"
         return [ConfigError(_LINE.sub(r"\2", str(error)), where=where)]
     unknown = (f"the table {table!r} has no schema file, so no org has it" for table in bound.tables)
-    foreign = (f"{each!r} is a dataset of its own: write {{dataset}} before tables" for each in bound.datasets)
+    foreign = (f"{each!r} names a dataset: write {{dataset}} before tables" for each in bound.datasets)
     return [ConfigError(message, where=f"{name}:{before + 1}") for message in (*unknown, *foreign)]

@@ -112,9 +112,9 @@ class _Check:
         known = {column.name: column for column in schema.columns}
         for given in columns:
             if given.text in known and given.name not in known:
-                yield f'"{given.text}" is a text in GoogleSQL: write the column without quotes, or as `{given.text}`'
+                yield f'"{given.text}" is a string in GoogleSQL: write the column without quotes, or as `{given.text}`'
             elif given.name not in known:
-                yield f"the statement gives {given.name!r}, and {table} has no such column." + did_you_mean(
+                yield f"the statement sets {given.name!r}, but {table} has no such column." + did_you_mean(
                     given.name, known
                 )
             elif given.name not in LINEAGE_COLUMNS and (wrong := misfit_of(given, known[given.name])):
@@ -122,7 +122,7 @@ class _Check:
         names = {given.name for given in columns}
         for column in schema.columns:
             if column.mode == "REQUIRED" and column.name not in {*names, *LINEAGE_COLUMNS}:
-                yield f"{table} needs the column {column.name!r}, which the statement does not give"
+                yield f"{table} needs the column {column.name!r}, which the statement does not set"
 
     @cached_property
     def _defined(self) -> list[tuple[str, str]]:

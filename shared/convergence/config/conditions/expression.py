@@ -37,7 +37,7 @@ _ORDER: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 def parse(text: str) -> Expression:
     """Return the expression. Raises `ConfigError` (without a place) that names the mistake and its position."""
     if len(text) > LENGTH_MAX:
-        raise ConfigError(f"a condition has at most {LENGTH_MAX} characters")
+        raise ConfigError(f"a condition may have at most {LENGTH_MAX} characters")
     return Parser(text).expression()
 
 
@@ -128,7 +128,7 @@ def _compare(sign: str, left: Any, right: Any) -> bool:
         elif right is None:
             found = False
         else:
-            raise StepFailed(f"when: `{sign}` needs a list or a text on its right, not {type(right).__name__}")
+            raise StepFailed(f"when: `{sign}` needs a list or a string on its right, not {type(right).__name__}")
         return found == (sign == "in")
     if left is None or right is None:
         return False

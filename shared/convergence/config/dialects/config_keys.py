@@ -27,7 +27,7 @@ MOVED: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
 
 
 def move(normalizer: Normalizer, found: dict[str, Any], here: KeyPath) -> None:
-    """Move what stands in `config` of the normalised step `found`, which is at `here`; rename its provider."""
+    """Move what is in `config` of the normalised step `found`, which is at `here`; rename its provider."""
     config, ps_type = found.get("config"), found.get("ps_type")
     if not isinstance(config, Mapping) or not isinstance(ps_type, str) or not ps_types.is_shipped(ps_type):
         return
@@ -65,7 +65,7 @@ def _put(
     if not isinstance(there, Mapping):
         return  # the wrong type of the block itself is reported by the model
     if twice := there.keys() & value.keys():
-        normalizer.report(written, f"{written[-1]} says the same as {block[-1]}.{min(twice)}: keep one of them")
+        normalizer.report(written, f"{written[-1]} means the same as {block[-1]}.{min(twice)}: keep one of them")
         return
     for key in value:
         normalizer.came_from((*block, key), written if name else (*written, key))

@@ -29,7 +29,7 @@ def current_text(loaded: LoadedPipeline) -> str:
 def migrated_text(loaded: LoadedPipeline, written: str) -> str:
     """Return `current_text` with the comments of the text as it was written.
 
-    A comment stands above the key that it stood above, or beside.
+    A comment is put above the key that it was above, or beside.
     """
     text = current_text(loaded)
     again = parse_pipeline(text, loaded.path, file=loaded.file)

@@ -31,12 +31,12 @@ class Normalizer:
         self.problems.append(self.source.positions.problem(path, message))
 
     def came_from(self, normal: KeyPath, written: KeyPath) -> None:
-        """Remember where a normalised key stands in the file."""
+        """Remember where a normalised key is in the file."""
         if normal != written:
             self.origins[normal] = written
 
     def written(self, normal: KeyPath) -> KeyPath:
-        """Return where a normalised key stands in the file."""
+        """Return where a normalised key is in the file."""
         for cut in range(len(normal), 0, -1):
             if normal[:cut] in self.origins:
                 return self.origins[normal[:cut]] + normal[cut:]
@@ -74,6 +74,6 @@ def processor_name(normalizer: Normalizer, at: KeyPath, value: Any) -> Any:
     for key in set(value) - {"class", "module"}:
         normalizer.report((*at, key), f"processor has no {key!r}.{did_you_mean(key, ('class', 'module'))}")
     if not isinstance(name, str) or not (module is None or isinstance(module, str)):
-        normalizer.report(at, "processor is a name, or {class: Name, module: path}")
+        normalizer.report(at, "processor must be a name, or {class: Name, module: path}")
         return None
     return ps_types.from_class(name, module)

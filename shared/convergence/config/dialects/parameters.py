@@ -37,7 +37,7 @@ def parameters(normalizer: Normalizer, at: KeyPath, written: Any) -> dict[str, A
     elif isinstance(written, list):
         pairs = [_listed(normalizer, (*at, index), item) for index, item in enumerate(written)]
     else:
-        normalizer.report(at, "parameters is a mapping: name → {type, required, default}")
+        normalizer.report(at, "parameters must be a mapping: name → {type, required, default}")
         return found
     for name, place, spec in pairs:
         if not name:
@@ -55,7 +55,7 @@ def _listed(normalizer: Normalizer, at: KeyPath, item: Any) -> tuple[str, KeyPat
         return item, at, {}
     if isinstance(item, Mapping) and isinstance(item.get("name"), str):
         return item["name"], at, {key: value for key, value in item.items() if key != "name"}
-    normalizer.report(at, "a parameter in a list is a name, or a mapping with `name`")
+    normalizer.report(at, "a parameter in a list must be a name, or a mapping with `name`")
     return "", at, None
 
 

@@ -50,7 +50,7 @@ def normalise(source: Source, path: str) -> tuple[dict[str, Any], Positions, lis
     normalizer = Normalizer(source)
     written = source.data
     if not isinstance(written, Mapping):
-        normalizer.report((), "a pipeline is a mapping with pipeline_id and steps")
+        normalizer.report((), "a pipeline must be a mapping with pipeline_id and steps")
         written = {}
     found: dict[str, Any] = {}
     single = "steps" not in written and ("processor" in written or "ps_type" in written)
@@ -104,7 +104,9 @@ def _lift_block(normalizer: Normalizer, found: dict[str, Any], block: Any) -> No
     if block is None:
         return
     if not isinstance(block, Mapping):
-        normalizer.report(("pipeline",), "the older `pipeline:` is a mapping with name, provider, domain and version")
+        normalizer.report(
+            ("pipeline",), "the older `pipeline:` must be a mapping with name, provider, domain and version"
+        )
         return
     for key, value in block.items():
         target = BLOCK_KEYS.get(key)
@@ -137,7 +139,7 @@ def offset(normalizer: Normalizer, at: KeyPath, value: Any) -> int:
         return value
     if isinstance(value, str) and value.lstrip("-").isdigit():
         return int(value)
-    normalizer.report(at, f'a date offset is a number of days such as "-1", not {value!r}')
+    normalizer.report(at, f'a date offset must be a number of days such as "-1", not {value!r}')
     return -1
 
 
@@ -155,7 +157,7 @@ def _channels(normalizer: Normalizer, value: Any) -> Any:
 
 
 def _following(listed: Any) -> Any:
-    """`on_success: [acme/daily]` is short for `[{pipeline: acme/daily}]`; one may stand without the list."""
+    """`on_success: [acme/daily]` is short for `[{pipeline: acme/daily}]`; the list may be left out for one."""
     each = [listed] if isinstance(listed, str | Mapping) else listed
     return [{"pipeline": one} if isinstance(one, str) else one for one in each] if isinstance(each, list) else each
 

@@ -32,7 +32,7 @@ def normalise(written: Any, report: Report) -> dict[str, Any] | None:
     if isinstance(written, str):
         written = {"cron": written}
     if not isinstance(written, Mapping):
-        report(None, "a schedule is a cron in quotes, or a mapping")
+        report(None, "a schedule must be a cron expression in quotes, or a mapping")
         return None
     for key in written:
         if key not in KEYS:
@@ -98,13 +98,13 @@ def _blackouts(value: Any, where: tzinfo, report: Report) -> list[dict[str, Any]
     found = []
     for each in value if isinstance(value, list) else [value]:
         if not isinstance(each, Mapping) or not {"start", "end"} <= set(each) <= {"start", "end", "reason"}:
-            report("blackouts", "each blackout has start, end and, if you like, reason")
+            report("blackouts", "each blackout must have start and end, and may have reason")
             return None
         start, end = (_moment(each[key], where, partial(report, "blackouts")) for key in ("start", "end"))
         if start is None or end is None:
             return None
         if end <= start:
-            report("blackouts", f"a blackout ends after it starts, not {each['start']} … {each['end']}")
+            report("blackouts", f"a blackout must end after it starts, not {each['start']} … {each['end']}")
             return None
         found.append({"start": start, "end": end, "reason": str(each.get("reason", ""))})
     return found
@@ -118,9 +118,9 @@ def _cron(written: Mapping[str, Any], report: Report) -> str | None:
     if ways[0] != "type":
         cron = written[ways[0]]
         for key in sorted(_WHEN & set(written) - {ways[0]}):
-            report(key, f"{key} goes with `type`, not with a cron")
+            report(key, f"{key} belongs to `type`, not to a cron expression")
         if not isinstance(cron, str):
-            report(ways[0], "a cron is text: write it in quotes")
+            report(ways[0], "a cron expression must be text: write it in quotes")
             return None
         return full_cron(cron)
     return _from_type(written, report)
@@ -129,7 +129,7 @@ def _cron(written: Mapping[str, Any], report: Report) -> str | None:
 def _from_type(written: Mapping[str, Any], report: Report) -> str | None:
     kind = written["type"]
     if not isinstance(kind, str) or kind not in _TYPES:
-        report("type", f"type is one of {', '.join(_TYPES)}, not {kind!r}")
+        report("type", f"type must be one of {', '.join(_TYPES)}, not {kind!r}")
         return None
     for key in sorted({"time", "minute", "day_of_month"} & set(written) - _TYPES[kind]):
         report(key, f"{key} has no meaning with type {kind}")
@@ -139,7 +139,7 @@ def _from_type(written: Mapping[str, Any], report: Report) -> str | None:
     clock = written.get("time", "00:00")
     match = _TIME.fullmatch(clock) if isinstance(clock, str) else None
     if match is None:
-        report("time", f'time is "HH:MM" in quotes, not {clock!r}')
+        report("time", f'time must be "HH:MM" in quotes, not {clock!r}')
         return None
     hour, minute = int(match[1]), int(match[2])
     if kind == "daily":
@@ -151,6 +151,6 @@ def _from_type(written: Mapping[str, Any], report: Report) -> str | None:
 def _number(written: Mapping[str, Any], key: str, default: int, allowed: range, report: Report) -> int | None:
     value = written.get(key, default)
     if not isinstance(value, int) or isinstance(value, bool) or value not in allowed:
-        report(key, f"{key} is a number from {allowed[0]} to {allowed[-1]}, not {value!r}")
+        report(key, f"{key} must be a number from {allowed[0]} to {allowed[-1]}, not {value!r}")
         return None
     return value

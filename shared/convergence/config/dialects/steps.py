@@ -68,7 +68,7 @@ def steps(normalizer: Normalizer, written: Mapping[str, Any], *, single: bool, n
 
 def _step(normalizer: Normalizer, written: Any, index: int, at: KeyPath) -> Any:
     if not isinstance(written, Mapping):
-        normalizer.report(at, "a step is a mapping with step_id and ps_type")
+        normalizer.report(at, "a step must be a mapping with step_id and ps_type")
         return {"step_id": f"step-{index}", "ps_type": ""}
     here: KeyPath = ("steps", index)
     normalizer.came_from(here, at)
@@ -80,7 +80,7 @@ def _step(normalizer: Normalizer, written: Any, index: int, at: KeyPath) -> Any:
             target = f"config.{key}"
         if target is None:
             known = did_you_mean(key, STEP_KEYS)
-            where = "A setting of the processor stands below `config`, two blanks further in."
+            where = "A setting of the processor belongs below `config`, indented by two more spaces."
             normalizer.report((*at, key), f"a step has no {key!r}.{known} {where}")
         elif value is None:
             continue
@@ -152,7 +152,7 @@ def _enabled(normalizer: Normalizer, at: KeyPath, value: Any) -> Any:
     if value.strip().lower() in {"true", "false"}:
         return value.strip().lower() == "true"
     if "{" not in value:
-        normalizer.report(at, f"enabled is true, false or a template, not {value!r}")
+        normalizer.report(at, f"enabled must be true, false or a template, not {value!r}")
         return True
     return value
 

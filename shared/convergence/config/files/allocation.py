@@ -60,7 +60,8 @@ class When(Closed):
         for name in self.tags:
             if (first := names.setdefault(plain_key(name), name)) != name:
                 raise ValueError(
-                    f"the tags {first} and {name} are one name: names of tags are compared without case, signs and the"
+                    f"the tags {first} and {name} are the same name: names of tags are compared without case,"
+                    " punctuation and the"
                     f" prefix user; give {first} the values of both"
                 )
         return self
@@ -111,7 +112,8 @@ class AllocationRule(Closed):
     def _says_one_thing(self) -> AllocationRule:
         if sum(given is not None for given in self._ways().values()) != 1:
             raise ValueError(
-                f"the rule {self.name} has one of team, team_of_tag, team_of_hierarchy, split_by_share and"
+                f"the rule {self.name} must have exactly one of team, team_of_tag, team_of_hierarchy, split_by_share"
+                " and"
                 " split_by_usage"
             )
         if self.from_ > self.to:
@@ -125,7 +127,7 @@ class AllocationRule(Closed):
 
     @property
     def takes_everything(self) -> bool:
-        """Whether no charge of its days is left for the rules behind it."""
+        """Whether no charge of its days is left for the rules after it."""
         return not self.when.asked() and self.method not in ("tag", "hierarchy")
 
     def _ways(self) -> dict[Method, object]:
@@ -183,7 +185,7 @@ def _useless(rules: tuple[AllocationRule, ...]) -> Iterator[tuple[KeyPath, str]]
         if rule.method == "usage" and not whole:
             yield (
                 (*path, "split_by_usage"),
-                f"the rule {rule.name} splits by the teams' usage, and no rule gives charges to a team as a whole",
+                f"the rule {rule.name} splits by the teams' usage, but no rule gives charges to a team as a whole",
             )
         for earlier in rules[:number]:
             if earlier.takes_everything and earlier.from_ <= rule.from_ and rule.to <= earlier.to:

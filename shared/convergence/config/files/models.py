@@ -120,7 +120,9 @@ class Kept(Closed):
     @model_validator(mode="after")
     def _within(self) -> Kept:
         if not self.at_least <= self.days <= self.at_most:
-            raise ValueError(f"days ({self.days}) lies within at_least ({self.at_least}) and at_most ({self.at_most})")
+            raise ValueError(
+                f"days ({self.days}) must be between at_least ({self.at_least}) and at_most ({self.at_most})"
+            )
         return self
 
 
@@ -171,13 +173,15 @@ class PrecedenceRule(Closed):
     @model_validator(mode="after")
     def _can_be_compared(self) -> PrecedenceRule:
         if len(self.sources) < 2:
-            raise ValueError(f"the rule {self.name} has at least two sources")
+            raise ValueError(f"the rule {self.name} needs at least two sources")
         if ("day" in self.match) == ("month" in self.match) or len(set(self.match)) != len(self.match):
-            raise ValueError(f"the rule {self.name}: match has either day or month, and account or not, each once")
+            raise ValueError(
+                f"the rule {self.name}: match must have either day or month, may have account, and names each once"
+            )
         if self.from_ > self.to:
             raise ValueError(f"the rule {self.name} ends in {self.to}, before it begins in {self.from_}")
         if len({bool(source.services) for source in self.sources}) > 1:
-            raise ValueError(f"the rule {self.name}: either all sources name their services, or none does")
+            raise ValueError(f"the rule {self.name}: either all sources must name their services, or none")
         return self
 
 

@@ -106,7 +106,7 @@ def _channels(
 
 
 def _kinds_of_failure(plan: Plan) -> dict[str, dict[str, Any]]:
-    """Return the events that stand for some failures only, with what the notifier is given to tell them apart."""
+    """Return the events that cover some failures only, with what the notifier is given to tell them apart."""
     checks = [step.step_id for step in plan.steps if step.ps_type in _CHECKS]
     return {"data_quality_failure": {"only_steps": checks}, "system_error": {"only_codes": list(_SYSTEM)}}
 

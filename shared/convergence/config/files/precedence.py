@@ -63,7 +63,7 @@ def _unknown(found: Precedence, registry: Providers) -> Iterator[Problem]:
             if not any(overlap(service, name) for name in known):
                 yield (
                     (*path, "services", place),
-                    f"the rule {rule.name}: the registry knows no service {service!r} of {source.provider}."
+                    f"the rule {rule.name}: the registry has no service {service!r} of {source.provider}."
                     f"{did_you_mean(service, known)} Its names are `focus.service` and `services` of the provider",
                 )
 

@@ -37,7 +37,7 @@ def load_providers(configs_dir: Path) -> Providers:
         own = _read(configs_dir, file, Provider)
         for word in (name, *own.aliases):
             if word in where:
-                raise ConfigErrors([ConfigError(f"the provider {word!r} is named in {where[word]} too", where=file)])
+                raise ConfigErrors([ConfigError(f"the provider {word!r} is also defined in {where[word]}", where=file)])
             where[word] = file
         providers[name] = own
         aliases.update(dict.fromkeys(own.aliases, name))

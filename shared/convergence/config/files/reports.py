@@ -62,7 +62,7 @@ class Report:
         A day is that of ChargePeriodStart, of `usage_date`, else the data date of the row.
 
         Raises:
-            InvalidInput: the statement begins WITH RECURSIVE, where a name cannot stand for a table and its days.
+            InvalidInput: the statement begins WITH RECURSIVE, where a table cannot be replaced by some of its days.
         """
         if days == Days():
             return self.sql()

@@ -45,7 +45,7 @@ def check_profile(profile: Mapping[str, Any]) -> None:
         if name not in PROFILE_NAMES:
             raise InvalidInput(f"profile.{name} is unknown.{did_you_mean(name, PROFILE_NAMES)}")
         if profile[name] is not None and whole_days(profile[name]) is None:
-            raise InvalidInput(f"profile.{name} is a whole number of days, not {str(profile[name])[:60]!r}")
+            raise InvalidInput(f"profile.{name} must be a whole number of days, not {str(profile[name])[:60]!r}")
 
 
 def load_retention(configs_dir: Path) -> Retention:

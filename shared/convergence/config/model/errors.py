@@ -28,7 +28,7 @@ _OF_THE_WHOLE: Final = frozenset({"value_error", "too_short", "too_long"})
 
 
 def problems_of(error: ValidationError, data: Any, positions: Positions, below: KeyPath = ()) -> list[ConfigError]:
-    """Return one mistake for each value of `data` that does not fit. `below` is where `data` stands in the file."""
+    """Return one mistake for each value of `data` that does not fit. `below` is where `data` is in the file."""
     found: dict[str, ConfigError] = {}
     for path, detail in details_of(error, data):
         if detail["input"] is None and path in {("schedule",), ("steps",)}:
@@ -60,7 +60,7 @@ def details_of(error: ValidationError, data: Any) -> list[tuple[KeyPath, ErrorDe
 
 
 def _own(data: Any, detail: ErrorDetails) -> KeyPath:
-    """The part of pydantic's path that stands in the data: the names of a union's branches do not."""
+    """The part of pydantic's path that is in the data: the names of a union's branches do not."""
     path: list[str | int] = []
     for key in detail["loc"]:
         try:
@@ -92,7 +92,7 @@ def sentence(detail: ErrorDetails, path: KeyPath) -> str:
     kind, context, given = detail["type"], detail.get("ctx", {}), detail["input"]
     key = str(next((part for part in reversed(path) if isinstance(part, str)), "this"))
     if kind in _EXPECTED:
-        return f"{key} is {_EXPECTED[kind]}, not {_shown(given)}"
+        return f"{key} must be {_EXPECTED[kind]}, not {_shown(given)}"
     match kind:
         case "missing":
             return f"{key} is missing"

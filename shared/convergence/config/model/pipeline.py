@@ -134,7 +134,9 @@ class Then(Model):
         if not isinstance(value, str | list):
             return value
         named = value if isinstance(value, str) else next((each for each in value if isinstance(each, str)), "")
-        raise ValueError(f"then needs to know after what: then: {{on_success: [{named[:100] or 'acme/usage/daily'}]}}")
+        raise ValueError(
+            f"then must say after which outcome: then: {{on_success: [{named[:100] or 'acme/usage/daily'}]}}"
+        )
 
 
 class Pipeline(Model):

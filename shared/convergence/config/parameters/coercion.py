@@ -43,7 +43,7 @@ def coerce(value: Any, kind: str, today: date) -> Any:
         case _:
             if isinstance(value, str):
                 return value
-    raise ValueError(f"is {_A[kind]}" + ("" if kind == "secret" else f", not {shown(value)}"))
+    raise ValueError(f"must be {_A[kind]}" + ("" if kind == "secret" else f", not {shown(value)}"))
 
 
 def json_value(value: Any) -> Any:
@@ -52,7 +52,7 @@ def json_value(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, str | bool | int | float | list | dict):
         return value
-    raise ValueError(f"is a JSON value, not {shown(value)}")
+    raise ValueError(f"must be a JSON value, not {shown(value)}")
 
 
 def shown(value: Any) -> str:
@@ -74,7 +74,7 @@ def _number(value: Any, kind: str) -> Any:
                 return number
     elif isinstance(value, int if kind == "integer" else int | float) and not isinstance(value, bool):
         return value
-    raise ValueError(f"is {_A[kind]}, not {shown(value)}")
+    raise ValueError(f"must be {_A[kind]}, not {shown(value)}")
 
 
 def _structure(value: Any, kind: str) -> Any:
@@ -90,5 +90,5 @@ def _structure(value: Any, kind: str) -> Any:
     if kind == "list" and isinstance(value, int | float):
         return [value]
     if not isinstance(value, expected):
-        raise ValueError(f"is {_A[kind]} (in JSON), not {shown(value)}")
+        raise ValueError(f"must be {_A[kind]} (in JSON), not {shown(value)}")
     return value

@@ -57,7 +57,7 @@ def parse_date(text: str, today: date) -> date:
             return date.fromisoformat(text)
     except ValueError:
         pass
-    raise ValueError(f"is a date: YYYY-MM-DD, TODAY-n or one of {', '.join(SYMBOLS)}, not {text!r}")
+    raise ValueError(f"must be a date: YYYY-MM-DD, TODAY-n or one of {', '.join(SYMBOLS)}, not {text!r}")
 
 
 @lru_cache(maxsize=512)

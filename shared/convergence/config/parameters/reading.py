@@ -94,7 +94,7 @@ class Reading:
         self.found[name] = coerced
         if spec.allowed is not None and coerced not in spec.allowed:
             instead = "" if spec.type == "secret" else f", not {shown(coerced)}"
-            self._refuse(name, f"{name} is one of {', '.join(map(repr, spec.allowed))}{instead}")
+            self._refuse(name, f"{name} must be one of {', '.join(map(repr, spec.allowed))}{instead}")
 
     def _refuse(self, name: str, reason: str) -> None:
         self.refused.add(name)

@@ -40,4 +40,4 @@ def contested(name: str, *, shipped: bool) -> str:
     packages = sorted({each.package for each in offers().get(name, ())} | ({OWN} if shipped else set()))
     if len(packages) < 2:
         return ""
-    return f"the processor {name!r} is offered by {' and by '.join(packages)}; remove all of them but one"
+    return f"the processor {name!r} is provided by {' and by '.join(packages)}; remove all of them but one"

@@ -88,7 +88,7 @@ def from_class(class_name: str, module: str | None) -> str:
     """Return the `ps_type` of the older `processor: {class, module}`.
 
     A known class name gives today's processor; else the class itself, `module:Class`, where the module is below
-    `convergence.processors` (whatever stands before `processors.` in its path does not matter).
+    `convergence.processors` (whatever comes before `processors.` in its path does not matter).
     """
     known = CLASSES.get(class_name.lower())
     if known is not None or not module:
@@ -158,7 +158,7 @@ def unknown(name: str) -> str:
         return f"{file.relative_to(FOLDER.parent)} does not have `def get_engine()`, which returns the processor"
     made = Path(f"{name.partition('.')[0]}_convergence")
     if _NAME.fullmatch(name) and (made / "pyproject.toml").is_file():  # of `convergence new processor`
-        return f"no processor is called {name!r}. Its package is here and not installed: pip install -e {made}"
+        return f"no processor is called {name!r}. Its package is here but not installed: pip install -e {made}"
     families = {known.partition(".")[0] for known in known_names()}
     if _NAME.fullmatch(name) and name.partition(".")[0] not in families:
         return (

@@ -23,7 +23,7 @@ class Bound(NamedTuple):
 
 
 class Identifier(NamedTuple):
-    """A value that stands inside backticks; `whole` when it fills them, so that it may hold dots."""
+    """A value inside backticks; `whole` when it fills them, so that it may hold dots."""
 
     name: str
     whole: bool
@@ -31,7 +31,7 @@ class Identifier(NamedTuple):
 
 
 class Mistake(NamedTuple):
-    """A template where none may stand, or SQL that cannot be read. `line` counts from 0 within the SQL."""
+    """A template where none is allowed, or SQL that cannot be read. `line` counts from 0 within the SQL."""
 
     message: str
     line: int

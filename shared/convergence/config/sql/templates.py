@@ -1,6 +1,6 @@
 """Templates in SQL: values become query parameters, never text.
 
-| where the template stands | what becomes of it |
+| where the template is | what becomes of it |
 | --- | --- |
 | `'{x}'`, a quoted literal that is exactly one template | `@x`, a parameter with the type of `x` |
 | `DATE '{x}'`, `DATE('{x}')` (DATETIME, TIMESTAMP too) | `@x`, of that type |
@@ -141,7 +141,7 @@ class _Reading:
             self._parts.append(f"@{self._bind(slot.name, kind, piece.start)}")
         elif template.slots:
             self._wrong(
-                f"{{{template.slots[0].name}}} is only a part of a quoted text: a value needs its own quotes, "
+                f"{{{template.slots[0].name}}} is only part of a quoted string: a value needs its own quotes, "
                 "for example CONCAT('a-', '{x}')",
                 piece.start,
             )

@@ -74,7 +74,7 @@ def joined(pieces: Iterable[str], scope: Mapping[str, Any], where: str = "") -> 
     for piece in pieces:
         size += len(piece)
         if size > TEXT_MAX:
-            subject = f"{where} would become" if where else "a text would become"
+            subject = f"{where} would become" if where else "a string would become"
             raise TooLarge(f"{subject} longer than {TEXT_MAX:,} characters: use fewer or shorter values")
         found.append(piece)
     if isinstance(scope, Values):

@@ -1,7 +1,7 @@
 r"""Templates: `{name}`, `${name}` and `{{name}}`, with optional blanks inside the braces.
 
 Only a name between the braces makes a template: letters, digits and underscores, not beginning with a digit,
-followed by further keys behind dots (`{results.extract.rows}`). All other braces are literal: `{}`, `{"a": 1}`,
+followed by further keys after dots (`{results.extract.rows}`). All other braces are literal: `{}`, `{"a": 1}`,
 `{0}`, `\d{4}`. A backslash before a template takes it literally (`\{name}` is the text `{name}`), two
 backslashes are one before a live template; everywhere else a backslash is literal.
 """
@@ -61,7 +61,7 @@ class NoValue(LookupError):
 
 
 def parse(text: str) -> Template | None:
-    """Return the template, or None when the text has neither template nor escape and stands for itself."""
+    """Return the template, or None when the text has neither template nor escape and is literal."""
     if "{" not in text:
         return None
     parts: list[str | Slot] = []

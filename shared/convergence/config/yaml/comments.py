@@ -29,7 +29,7 @@ def comments_of(text: str) -> list[Comment]:
 
 
 def _ends(text: str) -> dict[int, int]:
-    """Return, by line, the column behind its last token; a line inside a block of text has none left."""
+    """Return, by line, the column after its last token; a line inside a block of text has none left."""
     ends: dict[int, int] = {}
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
         start, end = token.start_mark, token.end_mark

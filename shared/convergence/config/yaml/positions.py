@@ -21,7 +21,7 @@ def path_text(path: KeyPath) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Positions:
-    """Where each key of a file stands.
+    """Where each key of a file is.
 
     `origins` leads from a key of the normalised form to the key that the author wrote, where the two differ.
     `blocks` has the line on which the text of a block scalar (`|`) begins.

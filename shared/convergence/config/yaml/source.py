@@ -104,7 +104,7 @@ class _Reader:
         self._next()  # the document ends
         event = self._next()
         if not isinstance(event, yaml.StreamEndEvent):
-            raise self._stop(event, "one file holds one document: remove the `---` between them")
+            raise self._stop(event, "a file may hold only one document: remove the `---` between them")
         return data
 
     def _next(self) -> _Event:
@@ -131,7 +131,7 @@ class _Reader:
     def _not_core(self, event: _Event) -> ConfigErrors:
         tag = str(event.tag).replace(_CORE, "!!")
         return self._stop(
-            event, f"the tag {tag} is not allowed, remove it: text, numbers, booleans, lists and mappings are"
+            event, f"the tag {tag} is not allowed, remove it: only text, numbers, booleans, lists and mappings are"
         )
 
     def _report(self, event: _Event, message: str) -> None:
@@ -227,7 +227,7 @@ class _Reader:
             self.blocks[path] = event.start_mark.line + 2
         plain = not event.style and event.tag is None
         if plain and _SEXAGESIMAL.fullmatch(text):
-            self._report(event, f'{text} must be in quotes ("{text}"): YAML reads it as a number to the base 60')
+            self._report(event, f'{text} must be in quotes ("{text}"): YAML reads it as a number in base 60')
             return text
         tag = self._tag(event)
         if tag in {"str", "timestamp", "merge", "value"}:
@@ -260,7 +260,7 @@ class _Reader:
                     return 0
                 integer = int(text, 0)
                 if abs(integer) >= 1 << 63:
-                    self._report(event, "an integer has at most 64 bits: write it in quotes")
+                    self._report(event, "an integer may have at most 64 bits: write it in quotes")
                     return 0
                 return integer
             number = float(text)

@@ -28,13 +28,13 @@ def check_slices(services: Services, pipeline: str, step: Step) -> None:
     if names & _ONE_DAY:
         if step is not Step.DAY:
             raise InvalidInput(
-                f"{pipeline} reads one day ({_listed(names & _ONE_DAY)}): a run of a {step} would do the last day of it"
-                f" only. Choose day as the step; {HOW}"
+                f"{pipeline} reads one day ({_listed(names & _ONE_DAY)}): a run of a {step} would process only its"
+                f" last day. Choose day as the step; {HOW}"
             )
     elif names & _OF_THE_START and not names & {"year", "month"}:
         raise InvalidInput(
             f"{pipeline} reads its day from {_listed(names & _OF_THE_START)}, the day on which a run starts: every"
-            f" slice would do the same day. Write {{date}}, or {{start_date}} and {{end_date}}; {HOW}"
+            f" slice would process the same day. Write {{date}}, or {{start_date}} and {{end_date}}; {HOW}"
         )
 
 

@@ -150,9 +150,9 @@ def _check(request: BackfillRequest) -> None:
             " months as the step"
         )
     if not 1 <= request.concurrency <= CONCURRENCY_MAX:
-        raise InvalidInput(f"concurrency is a number from 1 to {CONCURRENCY_MAX}, not {request.concurrency}")
+        raise InvalidInput(f"concurrency must be a number from 1 to {CONCURRENCY_MAX}, not {request.concurrency}")
     if not 1 <= request.failures_max <= SLICES_MAX:
-        raise InvalidInput(f"failures_max is a number from 1 to {SLICES_MAX:,}, not {request.failures_max:,}")
+        raise InvalidInput(f"failures_max must be a number from 1 to {SLICES_MAX:,}, not {request.failures_max:,}")
     dated = sorted({"start_date", "end_date", "date"} & set(request.parameters))
     if dated:
         raise InvalidInput(f"the slices set {', '.join(dated)}; leave it out of the parameters")

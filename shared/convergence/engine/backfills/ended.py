@@ -24,7 +24,7 @@ _ENDED: Final = {
 async def without_ended(services: Services, backfill: Backfill) -> Backfill:
     """Return the backfill with the states of the runs that have ended.
 
-    What a run that is gone came to is not known, so its slice is open again.
+    How a removed run ended is not known, so its slice is open again.
     """
     names = [*backfill.window, *backfill.others]
     if not names:

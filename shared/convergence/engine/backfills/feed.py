@@ -107,7 +107,7 @@ async def pause(services: Services, org: str, backfill_id: str) -> Backfill:
 
 
 async def resume(services: Services, org: str, backfill_id: str) -> Backfill:
-    """Go on with a paused or stopped backfill; one that stopped after failures counts them anew.
+    """Resume a paused or stopped backfill; one that stopped after failures counts them anew.
 
     Raises `QuotaExceeded` as `create_backfill` does.
     """
@@ -115,7 +115,7 @@ async def resume(services: Services, org: str, backfill_id: str) -> Backfill:
 
     def edit(each: Backfill) -> Backfill:
         if each.status not in (BackfillStatus.PAUSED, BackfillStatus.STOPPED):
-            raise InvalidInput(f"backfill {backfill_id} is {each.status}; only a paused or stopped one can go on")
+            raise InvalidInput(f"backfill {backfill_id} is {each.status}; only a paused or stopped one can be resumed")
         failures_max = each.failures_max + each.counts()["failed"] * (each.status is BackfillStatus.STOPPED)
         return changed(each, status=BackfillStatus.RUNNING, reason="", failures_max=failures_max)
 

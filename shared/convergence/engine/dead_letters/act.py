@@ -69,7 +69,7 @@ async def _start_missed(services: Services, dead_letter: DeadLetter) -> Run:
     """Create the run that could not follow another one, and close its dead letter in the same commit."""
     ended, version = await require_run(services, dead_letter.org, dead_letter.run_id)
     if ended.epoch != dead_letter.epoch:
-        raise InvalidInput(f"dead letter {dead_letter.letter_id} is of an earlier replay of run {ended.run_id}")
+        raise InvalidInput(f"dead letter {dead_letter.letter_id} belongs to an earlier replay of run {ended.run_id}")
     run, writes = await missed_run(services, ended, await read_plan(services, ended), dead_letter)
     now = services.clock.now()
     closing = Closing(dead_letter.letter_id, await expiry(services, "dead_letters", dead_letter.org, now))
@@ -82,7 +82,7 @@ async def _start_missed(services: Services, dead_letter: DeadLetter) -> Run:
 
 
 async def send_again(services: Services, org: str | None, letter_id: str, *, by: str) -> DeadLetter:
-    """Publish a dead-lettered message again and close its dead letter. Should it fail again, it gets a new one.
+    """Publish a dead-lettered message again and close its dead letter. If it fails again, it gets a new one.
 
     Raises:
         NotFound: the org has no such dead letter.
@@ -132,7 +132,7 @@ async def discard(services: Services, org: str | None, letter_id: str, *, reason
 def check_reason(reason: str) -> None:
     """Raise `InvalidInput` unless a reason says something, briefly."""
     if not reason.strip() or len(reason) > REASON_MAX:
-        raise InvalidInput(f"the reason is a text of 1 to {REASON_MAX} characters")
+        raise InvalidInput(f"the reason must have 1 to {REASON_MAX} characters")
 
 
 def check_open(dead_letter: DeadLetter) -> None:
@@ -144,7 +144,7 @@ def check_open(dead_letter: DeadLetter) -> None:
             f"dead letter {dead_letter.letter_id} was replayed already; run {dead_letter.run_id} is completed"
         )
     run = (
-        f"; run {dead_letter.run_id} can still be replayed by its own name"
+        f"; run {dead_letter.run_id} can still be replayed itself"
         if dead_letter.run_id and not dead_letter.chained
         else ""
     )

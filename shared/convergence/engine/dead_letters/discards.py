@@ -34,7 +34,7 @@ class DiscardsPlan:
 
 @dataclass(frozen=True, slots=True)
 class Discarded:
-    """How many dead letters were discarded; `cursor`, unless it is None, leads to those behind them."""
+    """How many dead letters were discarded; `cursor`, unless it is None, leads to those after them."""
 
     dead_letters: int
     cursor: str | None

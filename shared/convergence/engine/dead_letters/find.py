@@ -51,7 +51,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FoundPage:
-    """A page; `cursor` is None when nothing is behind it. One with a cursor may hold fewer than were asked for."""
+    """A page; `cursor` is None when nothing follows it. One with a cursor may hold fewer than were asked for."""
 
     found: list[Found]
     cursor: str | None
@@ -100,7 +100,7 @@ async def state_of(services: Services, dead_letter: DeadLetter) -> DeadLetterSta
 async def find(services: Services, criteria: Filter, *, limit: int = 50, cursor: str | None = None) -> FoundPage:
     """Return at most `limit` dead letters. Raises `InvalidInput` for a limit or a cursor that cannot be."""
     if not 1 <= limit <= PAGE_MAX:
-        raise InvalidInput(f"limit is a number from 1 to {PAGE_MAX}, not {limit}")
+        raise InvalidInput(f"limit must be a number from 1 to {PAGE_MAX}, not {limit}")
     found: list[Found] = []
     scanned = 0
     while True:

@@ -57,9 +57,9 @@ async def plan(services: Services, request: ReplaysRequest) -> ReplaysPlan:
         NotFound: the pipeline.
     """
     if not 1 <= request.per_minute <= PER_MINUTE_MAX:
-        raise InvalidInput(f"per_minute is a number from 1 to {PER_MINUTE_MAX}, not {request.per_minute}")
+        raise InvalidInput(f"per_minute must be a number from 1 to {PER_MINUTE_MAX}, not {request.per_minute}")
     if not 1 <= request.failures_max <= FAILURES_MAX:
-        raise InvalidInput(f"failures_max is a number from 1 to {FAILURES_MAX:,}, not {request.failures_max:,}")
+        raise InvalidInput(f"failures_max must be a number from 1 to {FAILURES_MAX:,}, not {request.failures_max:,}")
     if request.parameters and request.criteria.pipeline is None:
         raise InvalidInput("edited parameters need the pipeline that they belong to: name it in the filter")
     if request.parameters and request.criteria.pipeline is not None:
@@ -177,11 +177,11 @@ async def resume(services: Services, org: str | None, replay_id: str) -> DeadLet
 
     def edit(each: DeadLetterReplay) -> DeadLetterReplay:
         if each.status not in (ReplayStatus.PAUSED, ReplayStatus.STOPPED):
-            raise InvalidInput(f"replay {replay_id} is {each.status}; only a paused or stopped one can go on")
+            raise InvalidInput(f"replay {replay_id} is {each.status}; only a paused or stopped one can be resumed")
         if len(each.refused_ids) > REFUSED_MAX:
             raise InvalidInput(
                 f"replay {replay_id} was refused more than {REFUSED_MAX:,} runs: discard what cannot be replayed, and "
-                "begin another one"
+                "start a new replay"
             )
         stopped = each.status is ReplayStatus.STOPPED
         more = each.failed + each.refused if stopped else 0

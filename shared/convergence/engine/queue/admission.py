@@ -72,7 +72,7 @@ async def _pass(services: Services) -> Admitted:
         current.heap = [(max(queue.virtual_start, current.virtual_time), queue.org) for queue in ready]
         heapq.heapify(current.heap)
         progress = current.admitted
-        # Orgs behind the page come before one whose next turn is later than the page's last.
+        # Orgs after the page come before one whose next turn is later than the page's last.
         last = ready[-1].virtual_start if len(ready) == page else inf
         while current.heap and current.heap[0][0] <= max(last, current.virtual_time):
             late = (services.clock.now() - now).total_seconds() > _PASS_MAX_S

@@ -13,7 +13,7 @@ from convergence.engine.services import Services
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """What makes a run without a caller: its id, and the request that it stands for, are derived from it."""
+    """What makes a run without a caller: its id, and the request that it represents, are derived from it."""
 
     run_id: str
     request: str  # the same text makes the same run

@@ -115,7 +115,7 @@ async def _commit(services: Services, batch: Sequence[Firing], done: Ticked) -> 
 
 
 async def _after_conflict(services: Services, firing: Firing, done: Ticked) -> int:
-    """Move on where a run or skip exists already although the schedule stands still, which it would do forever."""
+    """Move on where a run or skip exists already although the schedule has not moved, or it never would."""
     made = [*firing.skips, *([] if firing.run is None else [firing.run])]
     found = await services.documents.get_many([run.path for run in made])
     known = {run.path for run, document in zip(made, found, strict=True) if document is not None}

@@ -33,9 +33,9 @@ def paused(services: Services, now: datetime, *, until: datetime | None = None) 
         InvalidInput: `until` is not in the future, or too far in it; the edit raises it for a stopped schedule.
     """
     if until is not None and until <= now:
-        raise InvalidInput(f"paused_until is a time in the future, not {until.isoformat()}")
+        raise InvalidInput(f"paused_until must be a time in the future, not {until.isoformat()}")
     if until is not None and until - now > _PAUSE_MAX:
-        raise InvalidInput(f"paused_until is at most {_PAUSE_MAX.days} days from now; a pause without it lasts")
+        raise InvalidInput(f"paused_until may be at most {_PAUSE_MAX.days} days from now; a pause without it lasts")
 
     def edit(schedule: Schedule) -> tuple[Schedule, list[Write]]:
         decided, writes = skip_due(services, schedule, now, "the schedule was paused")

@@ -75,9 +75,9 @@ class Effects:
         """Send a write, or take the result that it had in an earlier epoch.
 
         Raises:
-            AppliedBefore: it took effect with another input, and the replay does not specify what to do about that.
+            AppliedBefore: it took effect with different input, and the replay does not specify what to do about that.
             NotDeterministic: with the same input, something different was written.
-            PartlyCommitted: it failed behind a COMMIT of its own, and the replay does not say to run it again.
+            PartlyCommitted: it failed after a COMMIT of its own, and the replay does not say to run it again.
         """
         async with self._one_by_one:
             await self._lease.check()

@@ -177,12 +177,14 @@ def _read_answer(services: Services, planned: PlanStep, answer: object, context:
         return _bad_answer(services, planned, f"returned what is not JSON: {error}")
     if size > services.settings.result_bytes_max:
         most = services.settings.result_bytes_max
-        what = f"returned {size} bytes; a result holds {most}, more than that goes to the warehouse"
+        what = f"returned {size} bytes; a result may have {most}; write more than that to the warehouse"
         return _bad_answer(services, planned, what)
     for name in ("rows_processed", "rows_written"):
         rows = result.get(name)
         if rows is not None and (type(rows) is not int or rows < 0):
-            return _bad_answer(services, planned, f"returned {name}={rows!r}; a number of rows is an integer from 0")
+            return _bad_answer(
+                services, planned, f"returned {name}={rows!r}; a number of rows must be a non-negative integer"
+            )
     status = str(result.get("status", "")).upper()
     if status in (words.SUCCESS, words.COMPLETED, words.SKIPPED):
         return Succeeded(result=result, skipped=status == words.SKIPPED)

@@ -60,7 +60,7 @@ async def run_step(services: Services, ready: StepReady, *, first: bool = False)
         return Retry("it runs alone in a process that has been up for longer", young_s)
     async with executions.alone(settings.isolation_wait_s) as granted:
         answer = await _carry(services, ready, isolated=True) if granted else None
-    return Retry("other steps are at work in this process", 10.0) if answer is None else answer
+    return Retry("other steps are running in this process", 10.0) if answer is None else answer
 
 
 async def _carry(services: Services, ready: StepReady, *, isolated: bool, absent: bool = False) -> Answer | None:

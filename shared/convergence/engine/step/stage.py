@@ -1,4 +1,4 @@
-"""An execution's stage for one table: refused once the lease is lost, behind the stages of earlier slices."""
+"""An execution's stage for one table: refused once the lease is lost, after the stages of earlier slices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class LeasedStage:
-    """This execution's stage for one table, behind those that its earlier slices left."""
+    """This execution's stage for one table, after those that its earlier slices left."""
 
     def __init__(self, own: Stage, earlier: Sequence[Stage], schema: TableSchema, lease: Lease) -> None:
         self._own = own

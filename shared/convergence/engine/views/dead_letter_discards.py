@@ -25,7 +25,7 @@ class DiscardsPlanView(TypedDict):
 
 
 class DiscardedView(TypedDict):
-    """How many dead letters were discarded. With a `cursor` there may be more behind them: ask again with it."""
+    """How many dead letters were discarded. With a `cursor` there may be more after them: ask again with it."""
 
     discarded: int
     cursor: str | None

@@ -128,12 +128,12 @@ def _tables(step: PlanStep, block: str) -> Iterator[str]:
 
 
 def _tables_read(step: PlanStep) -> set[str]:
-    """Return the tables that a step reads: its source, and those behind FROM and JOIN in its SQL."""
+    """Return the tables that a step reads: its source, and those after FROM and JOIN in its SQL."""
     return {*_tables(step, "source"), *(name for sql in _statements(step.config) for name in tables_of(sql))}
 
 
 def tables_of(sql: str) -> set[str]:
-    """Return the names of tables behind FROM and JOIN, without dataset; those of its own WITH are left out."""
+    """Return the names of tables after FROM and JOIN, without dataset; those of its own WITH are left out."""
     text = _QUOTED.sub(" ", sql)
     own = {name.lower() for name in _WITH.findall(text)}
     found = {name.replace("`", "").rpartition(".")[2] for name in _FROM.findall(text)}

@@ -118,7 +118,7 @@ async def _page(
     services: Services, collection: str, where: list[Where], limit: int, cursor: str | None
 ) -> tuple[list[tuple[str, dict[str, Any]]], str | None]:
     if not 1 <= limit <= PAGE_MAX:
-        raise InvalidInput(f"limit is a number from 1 to {PAGE_MAX}, not {limit}")
+        raise InvalidInput(f"limit must be a number from 1 to {PAGE_MAX}, not {limit}")
     order = [Order("created_at", descending=True)]
     try:
         page = await services.documents.query(collection, where=where, order=order, limit=limit, cursor=cursor)

@@ -38,7 +38,7 @@ class WebhookChange:
         if self.url is not None:
             check_target(self.url, production=production)
         if self.events is not None and not self.events:
-            raise InvalidInput(f"a webhook has at least one event of: {', '.join(EVENTS)}")
+            raise InvalidInput(f"a webhook needs at least one event of: {', '.join(EVENTS)}")
         for event in self.events or ():
             if event not in EVENTS:
                 known = ", ".join(EVENTS)
@@ -47,13 +47,14 @@ class WebhookChange:
             _PIPELINES.fullmatch(self.pipelines) is None or self.pipelines.count("*") > _STARS_MAX
         ):
             raise InvalidInput(
-                "pipelines is a path or a pattern such as openai/*: lower-case letters, digits, _ - . / and at most "
-                f"{_STARS_MAX} times *"
+                "pipelines must be a path or a pattern such as openai/*: lower-case letters, digits, _ - . / and at"
+                " most "
+                f"{_STARS_MAX} *"
             )
         if self.description is not None and len(self.description) > DESCRIPTION_MAX:
-            raise InvalidInput(f"the description of a webhook has at most {DESCRIPTION_MAX} characters")
+            raise InvalidInput(f"the description of a webhook may have at most {DESCRIPTION_MAX} characters")
         if self.description is not None and _CONTROLS.search(self.description):
-            raise InvalidInput("the description of a webhook is one line without control characters")
+            raise InvalidInput("the description of a webhook must be one line without control characters")
 
     def apply(self, webhook: Webhook) -> Webhook:
         """Return the webhook with what is given."""
@@ -115,7 +116,7 @@ async def rotate_secret(services: Services, org: str, webhook_id: str, *, overla
         InvalidInput: an overlap that is negative or too long.
     """
     if not timedelta(0) <= overlap <= OVERLAP_MAX:
-        raise InvalidInput(f"the overlap of two secrets is at most {OVERLAP_MAX.days * 24} hours and not negative")
+        raise InvalidInput(f"the overlap of two secrets must be between 0 and {OVERLAP_MAX.days * 24} hours")
     await require_webhook(services, org, webhook_id)
     now = services.clock.now()
     text, secret = await new_secret(services.keyring, org, webhook_id, services.ids.new("whs"), now)

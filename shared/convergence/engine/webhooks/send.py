@@ -130,9 +130,7 @@ async def send_test(services: Services, org: str, webhook_id: str) -> WebhookDel
     webhook = await require_webhook(services, org, webhook_id)
     taken = services.cache.webhook_tests.take(org, services.clock.now().timestamp())
     if not taken.allowed:
-        message = (
-            f"{org} has tried {taken.limit} test events in a minute; wait {math.ceil(taken.retry_after_s)} seconds"
-        )
+        message = f"{org} has sent {taken.limit} test events in a minute; wait {math.ceil(taken.retry_after_s)} seconds"
         raise RateLimited(message, retry_after_s=taken.retry_after_s)
     now, token = services.clock.now(), services.ids.new("t")
     event = {

@@ -19,7 +19,7 @@ def check_target(url: str, *, production: bool) -> None:
     import httpx  # heavy, and most processes store and send nothing
 
     if len(url) > URL_MAX:
-        raise InvalidInput(f"the address of a webhook has at most {URL_MAX} characters, this one has {len(url)}")
+        raise InvalidInput(f"the address of a webhook may have at most {URL_MAX} characters, this one has {len(url)}")
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
@@ -27,11 +27,11 @@ def check_target(url: str, *, production: bool) -> None:
     host = parsed.raw_host.decode("ascii").lower()
     here = host in LOOPBACK and not production
     if parsed.scheme != "https" and not (parsed.scheme == "http" and here):
-        raise InvalidInput("the address of a webhook begins with https://")
+        raise InvalidInput("the address of a webhook must begin with https://")
     if not host or parsed.userinfo or parsed.fragment:
-        raise InvalidInput("the address of a webhook names a host, and holds neither a user nor a #fragment")
+        raise InvalidInput("the address of a webhook must name a host, without a user or a #fragment")
     if parsed.port is not None and not 0 < parsed.port < 65_536:
-        raise InvalidInput(f"the address of a webhook has a port from 1 to 65535, not {parsed.port}")
+        raise InvalidInput(f"the address of a webhook must have a port from 1 to 65535, not {parsed.port}")
     if here:
         return
     try:

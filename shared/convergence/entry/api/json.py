@@ -72,4 +72,4 @@ async def refuse_unread_body(request: Request) -> None:
         return
     if await request.body() and (given := await request.json()):
         named = ", ".join(str(key)[:100] for key in list(given)[:5]) if isinstance(given, dict) else "a list or value"
-        raise InvalidInput(f"this request has no body; yours has: {named}")
+        raise InvalidInput(f"this request does not take a body; yours has: {named}")

@@ -88,7 +88,7 @@ class RotateBody(Asked):
 
 class ReplayBody(Asked):
     """`parameters` edit those that the run had; `latest` reads the pipeline's file again. `applied` decides per step
-    about writes that took effect with another input: `keep` accepts them, `again` writes a second time."""
+    about writes that took effect with different input: `keep` accepts them, `again` writes a second time."""
 
     parameters: dict[str, Any] | None = None
     latest: bool = False

@@ -35,7 +35,7 @@ _CODES: Final[Mapping[int, str]] = {
 
 
 class Fault(BaseModel):
-    """One of several mistakes: where it stands and what is wrong."""
+    """One of several mistakes: where it is and what is wrong."""
 
     path: str
     message: str

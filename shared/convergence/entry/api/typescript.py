@@ -13,7 +13,7 @@ Schema = Mapping[str, Any]
 
 
 class Call(NamedTuple):
-    """A function of the client: its name, and the operation that it stands for."""
+    """A function of the client: its name, and the operation that it calls."""
 
     name: str
     method: str

@@ -200,7 +200,7 @@ def verdict(found: Mapping[str, Any]) -> str:
 def origin(run: RunSummary) -> list[str]:
     """Return, a line each, what a run covers, who started it and when, its other parameters, and what replays changed.
 
-    Times have their date and zone: a reader of another day, or of another zone, sees the same moment.
+    Times have their date and zone: a reader on another day, or in another zone, sees the same moment.
     """
     lines = []
     if run["start_date"] is not None:
@@ -222,7 +222,7 @@ def _value(value: Any) -> str:
 
 
 def headline(out: Output, word: str, name: str, rest: str) -> None:
-    """Print a run's first line; on a terminal where it does not fit, `rest` stands below it."""
+    """Print a run's first line; on a terminal where it does not fit, `rest` is below it."""
     columns = room()
     fits = columns is None or len(f"{word}  {name}  {rest}") <= columns
     out.line(f"{status(word)}  {name}" + (f"  {rest}" if fits else ""))

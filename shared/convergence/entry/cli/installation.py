@@ -64,7 +64,7 @@ class Worker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """An installation open for writing; this process is the only one. `write_log` brings the log tables up to date.
+    """An installation open for writing, by this process only. `write_log` brings the log tables up to date.
 
     `look_at_warehouse` raises `StorageUnusable` for a damaged file, which is opened at its first use otherwise.
     `compact` gives the space of removed documents back. `tap` passes on what is published on a topic.
@@ -106,7 +106,7 @@ class Installation:
     `writer(place, purpose, watch)` raises `StorageLocked` when another process writes; `watch` is called with rows as
     steps report them. `reader(place)` works beside a writer and creates no file; a place without data reads as an
     installation where nothing has happened yet. `holder(place)` names another process that writes now, if any.
-    `backup(place, folder)` and `restore(place, folder)` copy a data directory to and fro, and return the manifest.
+    `backup(place, folder)` and `restore(place, folder)` copy a data directory there and back, and return the manifest.
     `sandbox()` gives a server that is not started yet, and the key that it knows. `sql_reader(place)` reads SQL as a
     run would. `parquet_columns(file)` raises `InvalidInput` for what is not Parquet. `examine_deployment(place)`
     compares a project on Google Cloud with what the code declares.

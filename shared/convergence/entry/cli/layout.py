@@ -1,4 +1,4 @@
-"""Where text stands on a terminal of any width. Nothing is ever cut; what a program reads is one line each."""
+"""Where text goes on a terminal of any width. Nothing is ever cut; what a program reads is one line each."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def folded(text: str, width: int) -> str:
 class Table:
     """A table for the terminal as it is now; columns in `right` are numbers.
 
-    Where it is too narrow, the widest columns stand below each row, with their names. A last column of text stands
+    Where it is too narrow, the widest columns go below each row, with their names. A last column of text is
     beside the others in each row where it fits. Without `fold` only that last column moves.
     """
 
@@ -71,7 +71,7 @@ class Table:
         return self._line(self._headers, [*self._beside, *self._ends])
 
     def line(self, row: Sequence[str]) -> tuple[str, list[str]]:
-        """Return the line of a row, and what stands below it."""
+        """Return the line of a row, and what goes below it."""
         text = self._line(row, [*self._beside, *self._ends])
         fits = self._room is None or len(text) <= self._room
         named = [f"{self._headers[at]} {row[at]}" for at in self._body if at not in self._beside and row[at]]

@@ -98,7 +98,7 @@ class Output:
     ) -> None:
         """Print a table; columns in `right` are numbers.
 
-        On a terminal that is too narrow, the widest columns stand below each row, with their names: nothing is ever
+        On a terminal that is too narrow, the widest columns go below each row, with their names: nothing is ever
         cut. Without `fold` that holds for a last column of text only. In a pipe a row is one line.
         """
         table = layout.Table(headers, [[cell(value) for value in row] for row in rows], right, fold=fold)

@@ -67,7 +67,7 @@ def read_parameters(
     With `ask`, a missing required secret is prompted for on a terminal.
 
     Raises:
-        InvalidInput: a pair is malformed, a secret stands in `-p` or has no source, or a required one is not given.
+        InvalidInput: a pair is malformed, a secret is in `-p` or has no source, or a required one is not given.
     """
     secrets = {name for name, spec in specs.items() if spec.type == "secret"}
     parameters: dict[str, Any] = {**read_pairs("-p", given)}

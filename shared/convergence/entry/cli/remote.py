@@ -75,7 +75,7 @@ def replay(
 
 
 def _before_replay(server: Server, org: str, run_id: str) -> str:
-    """Return the id of the last event before the latest replay: what stands before it was shown when it happened."""
+    """Return the id of the last event before the latest replay: what is before it was shown when it happened."""
     moves = server.get(f"/pipelines/logs/{quoted(org)}/{quoted(run_id)}/transitions")["transitions"]
     begun = [number for number, move in enumerate(moves) if not move["step_id"] and move["why"].startswith("replay ")]
     if not begun or begun[-1] == 0:
@@ -131,7 +131,7 @@ def _followed(
 
 
 def _follow(session: Session, server: Server, org: str, run_id: str, seen: str) -> RunView:
-    """Show the moves behind `seen` as the server streams them; if the stream breaks off, continue after the last."""
+    """Show the moves after `seen` as the server streams them; if the stream breaks off, continue after the last."""
     while True:
         for name, move in server.events(f"/pipelines/events/{quoted(org)}/{quoted(run_id)}", seen):
             seen = name

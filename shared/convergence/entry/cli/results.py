@@ -66,4 +66,4 @@ def _table(out: Output, result: QueryResult) -> None:
     out.table(result.columns, rows, right=numbers, fold=False)
     widths = [max(map(len, column)) for column in zip(result.columns, *rows, strict=True)]
     if sys.stdout.isatty() and sum(widths) + _GAP * (len(widths) - 1) > shutil.get_terminal_size().columns:
-        out.note("the rows are wider than this terminal; --output vertical shows a value a line")
+        out.note("the rows are wider than this terminal; --output vertical shows one value per line")

@@ -40,7 +40,7 @@ def pick(given: str | None, latest: Sequence[str], *, complete: bool) -> str:
     `complete`: there are no other runs.
 
     Raises:
-        NotFound: none begins so, or the beginning is so short that an older run may begin so too.
+        NotFound: none begins so, or the beginning is so short that an older run may begin that way too.
         InvalidInput: several do.
     """
     if given is None:

@@ -69,7 +69,7 @@ class Server:
         return self._read(self._send("GET", path, {}, {}))
 
     def events(self, path: str, after: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield (id, data) of a stream of server-sent events behind `after`, until it ends or breaks off."""
+        """Yield (id, data) of a stream of server-sent events after `after`, until it ends or breaks off."""
         import httpx
 
         headers = self._headers(root=False) | ({"Last-Event-ID": after} if after else {})
@@ -154,7 +154,8 @@ class Server:
             known = self._profile
             used = KEY if known.api_key and API_KEY_HEADER in answer.request.headers else ROOT_KEY
             detail = (
-                f"{self.url} does not take this key ({used}, or the one of the profile): it is not known there, or was "
+                f"{self.url} does not accept this key ({used}, or the one of the profile): it is not known there, or"
+                " was "
                 "revoked. `convergence key create ORG` makes one, where the server's data is"
             )
         raise Refused(detail, str(content.get("code")), answer.status_code)

@@ -51,8 +51,8 @@ NAVIGATION: Final = (  # pages of an org
 _TITLES: Final = {
     403: "You may not see this",
     404: "There is no such page",
-    405: "This address takes no such request",
-    413: "Too much was sent",
+    405: "This address does not accept such requests",
+    413: "The request is too large",
     429: "Too many requests",
     500: "Something went wrong here",
 }

@@ -18,7 +18,7 @@ _MASKED_MAX: Final = 8_192  # characters of a provider's reason that are looked 
 _SHOWN_MAX: Final = 300
 BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 REFUSED: Final = frozenset({401, 403})
-# Words of a `status` that stands around records.
+# Words of a `status` that is around records.
 FAILED: Final = frozenset(
     {"error", "fail", "failed", "failure", "denied", "invalid", "limit", "exceeded", "unauthorized", "forbidden"}
 )
@@ -90,10 +90,10 @@ def parsed(
 def objects(value: Any) -> list[dict[str, Any]]:
     """Return a list of objects as it is. Raises `TypeError` for anything else, null included."""
     if not isinstance(value, list):
-        raise TypeError(f"a {type(value).__name__} where a list belongs")
+        raise TypeError(f"a {type(value).__name__} where a list was expected")
     for each in value:
         if not isinstance(each, dict):
-            raise TypeError(f"a {type(each).__name__} where an object belongs")
+            raise TypeError(f"a {type(each).__name__} where an object was expected")
     return value
 
 
@@ -144,7 +144,7 @@ def only_tells(answer: Any) -> bool:
 
 
 def reported_error(record: Mapping[str, Any]) -> str | None:
-    """Return the reason of an error that stands where a record should; None when it reports none.
+    """Return the reason of an error in the place of a record; None when it reports none.
 
     A field counts that is named as errors are and holds more than a number: `errors: 3` may be a metric.
     """
@@ -204,7 +204,7 @@ def refused(
         return Throttled(f"{where} answers {status}: a rate limit is used up", retry_after_s=wait_s or 0.0)
     if status in REFUSED:
         # The provider's own words are left out: they may quote the key.
-        reason = "does not know the credential" if status == 401 else "says that the credential lacks a permission"
+        reason = "does not recognize the credential" if status == 401 else "says that the credential lacks a permission"
         return CredentialRejected(f"{where} {reason} ({status}). {renew}".rstrip())
     if 300 <= status < 400:
         return StepFailed(f"{where} redirects ({status}): set the final base URL")

@@ -15,7 +15,7 @@ _KINDS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (httpx.ConnectTimeout, "does not accept the connection in time"),
     (httpx.TimeoutException, "does not answer in time"),
     (httpx.RemoteProtocolError, "closes the connection"),
-    (httpx.ConnectError, "accepts no connection"),
+    (httpx.ConnectError, "does not accept connections"),
 )
 
 
@@ -38,12 +38,12 @@ def _place(error: httpx.HTTPError) -> str:
 
 
 def _system(error: BaseException) -> str:
-    """Return what the operating system said, wherever in the chain of causes it stands."""
+    """Return what the operating system said, wherever in the chain of causes it is."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return "has a certificate that cannot be trusted"
         if isinstance(cause, socket.gaierror):
-            return "has a name that no name server knows"
+            return "has a name that does not resolve"
         if isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
             return "refuses the connection"
         if isinstance(cause, OSError) and cause.errno in {errno.EHOSTUNREACH, errno.ENETUNREACH}:

@@ -15,7 +15,7 @@ def checked_url(text: str, service: str) -> httpx.URL:
     except httpx.InvalidURL as error:
         raise StepFailed(f"{service}: {text!r} is not a URL") from error
     if url.userinfo:
-        raise StepFailed(f"{service}: a URL holds no user and password; give them as auth: {{type: basic}}")
+        raise StepFailed(f"{service}: a URL must not contain a user and password; give them as auth: {{type: basic}}")
     if url.scheme != "https" and not (url.scheme == "http" and url.host in LOOPBACK):
         raise StepFailed(f"{service}: {text!r} must begin with https:// (a credential goes with every call)")
     return url

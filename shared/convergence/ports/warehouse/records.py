@@ -256,7 +256,7 @@ class Statement:
 @dataclass(frozen=True, slots=True)
 class ProcedureCall:
     """One call of a stored procedure; the fields that it shares with `Statement` mean the same. `repeatable`: it may
-    run again after it failed behind a COMMIT of its own."""
+    run again after it failed after a COMMIT of its own."""
 
     procedure: str
     arguments: Mapping[str, Parameter] = field(default_factory=dict)

@@ -71,7 +71,7 @@ async def daily(
             raise StepFailed(f"Anthropic GET {path}: no data[].starting_at and .results ({error!r})") from error
         for day, _ in found:
             if day in seen or not first <= day <= last:
-                message = "comes twice" if day in seen else f"is outside {first} to {last}"
+                message = "appears twice" if day in seen else f"is outside {first} to {last}"
                 raise StepFailed(f"Anthropic GET {path}: the day {day} {message}")
             seen.add(day)
         yield [(day, result) for day, results in found for result in results]

@@ -93,7 +93,7 @@ def _rows(record: Any, day: date, seen: set[bytes]) -> Iterator[Row]:
         raise StepFailed(f"{where}: a record lacks date, actor, core_metrics or model_breakdown ({error!r})") from error
     digest = orjson.dumps(record, option=orjson.OPT_SORT_KEYS, default=str)
     if found != day or digest in seen:
-        message = f"belongs to {found}" if found != day else "comes twice: pages overlap"
+        message = f"belongs to {found}" if found != day else "appears twice: pages overlap"
         raise StepFailed(f"{where}: a record {message}")
     seen.add(digest)
     who = {"usage_date": day, **who}
@@ -140,7 +140,7 @@ def _at(metrics: Any, path: tuple[str, ...]) -> Any:
 
 def _count(value: Any, name: str, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise StepFailed(f"{where}: {name} is {value!r}; a count is a whole number of 0 or more")
+        raise StepFailed(f"{where}: {name} is {value!r}; a count must be a non-negative integer")
     return value
 
 

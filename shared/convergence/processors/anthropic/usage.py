@@ -52,7 +52,7 @@ def usage_row(day: date, result: Mapping[str, Any]) -> Row:
         if name in COUNTS:
             if not isinstance(value, int) or value < 0:
                 raise StepFailed(
-                    f"Anthropic usage of {day}: {name} is {value!r}; a count is a whole number of 0 or more"
+                    f"Anthropic usage of {day}: {name} is {value!r}; a count must be a non-negative integer"
                 )
             row[COUNTS[name]] = value
         elif name in GROUP_BY:

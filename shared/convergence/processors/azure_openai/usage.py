@@ -31,7 +31,7 @@ KEPT_DAYS: Final = 93
 
 
 class AzureUsageSettings(AzureSettings):
-    """`kept_days`: so far back metrics are kept; more than 93 are for a stand-in."""
+    """`kept_days`: how far back metrics are kept; more than 93 are for a stand-in."""
 
     kept_days: int = Field(default=KEPT_DAYS, ge=1, le=3_660)
 

@@ -50,7 +50,7 @@ async def load_months(
         progress.months += 1
         end = min(next_month(month), context.now().date())
         if end <= month:
-            progress.warnings.append(f"{month:%Y-%m} has no day that is over (UTC): not asked for")
+            progress.warnings.append(f"{month:%Y-%m} has no day that is over (UTC): not requested")
             continue
         loaded = await load(month, end)
         progress.rows += loaded.rows

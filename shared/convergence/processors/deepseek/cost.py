@@ -26,7 +26,7 @@ KEY: Final = ("usage_date", "provider", "currency")
 
 
 class BalanceSettings(Settings):
-    """`topped_up`: what was paid in since the reading before, by currency. `billing_account_id`: the account that is
+    """`topped_up`: what was paid in since the previous reading, by currency. `billing_account_id`: the account that is
     billed; the API does not name it."""
 
     billing_account_id: str = ""
@@ -117,8 +117,8 @@ def _spent(now: Row, before: Row | None, options: BalanceSettings, context: Cont
     cost = before["total_balance"] + options.topped_up.get(currency, Decimal(0)) - now["total_balance"]
     if cost < 0:
         raise StepFailed(
-            f"the balance in {currency} rose by {exact_text(-cost)} since {before['x_ingested_at'].date()}: give what"
-            f" was paid in as the parameter topped_up_{currency.lower()}"
+            f"the balance in {currency} rose by {exact_text(-cost)} since {before['x_ingested_at'].date()}: pass the"
+            f" amount paid in as the parameter topped_up_{currency.lower()}"
         )
     return {
         "usage_date": context.end_date,

@@ -57,7 +57,7 @@ def unpack(
             for piece in pieces if kind is FileFormat.PARQUET else _as_utf8(pieces, encoding):
                 out.write(piece)
     except (zlib.error, zipfile.BadZipFile, EOFError, StepFailed) as error:
-        raise StepFailed(f"{name}: {str(error) or 'the compressed data is cut'}") from error
+        raise StepFailed(f"{name}: {str(error) or 'the compressed data is truncated'}") from error
     return kind
 
 
@@ -106,13 +106,13 @@ def _as_utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
             text = decoder.decode(piece)
             if "\0" in text:
                 line += text[: text.index("\0")].count("\n")
-                raise StepFailed(f"line {line}: there is a NUL: this is not text, or not {encoding}")
+                raise StepFailed(f"line {line}: it contains a NUL: this is not text, or not {encoding}")
             line += text.count("\n")
             yield piece if same else text.encode()
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         line += bytes(error.object[: error.start]).count(b"\n")
-        raise StepFailed(f"line {line}: the bytes are not {encoding}; say what they are: config.encoding") from error
+        raise StepFailed(f"line {line}: the bytes are not {encoding}; set config.encoding") from error
 
 
 def _gunzip(data: IO[bytes]) -> Iterator[bytes]:
@@ -129,7 +129,7 @@ def _gunzip(data: IO[bytes]) -> Iterator[bytes]:
     while not member.eof:  # the rest of the last piece
         rest = member.decompress(member.unconsumed_tail, PIECE)
         if not rest:
-            raise StepFailed("the compressed data is cut")
+            raise StepFailed("the compressed data is truncated")
         yield rest
 
 

@@ -53,7 +53,7 @@ async def find_delivery(source: Source, options: FileSettings, store: ObjectStor
     listed = await store.list(prefix, most=options.files_max)
     manifests = [each for each in listed if rule.is_manifest(each.name, day)]
     if not manifests:
-        raise StepFailed(f"there is no manifest of {day:%Y-%m} below {prefix!r} in {len(listed)} files")
+        raise StepFailed(f"there is no manifest of {day:%Y-%m} below {prefix!r} among {len(listed)} files")
     found: list[Manifest] = []
     for each in sorted(manifests, key=lambda each: each.modified)[-rule.newest :]:
         path = spool / "manifest"

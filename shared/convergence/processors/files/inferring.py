@@ -162,7 +162,7 @@ def _csv(file: RowFile, options: FileSettings) -> Iterator[dict[str, Any]]:
 
 def _check_header(file: RowFile, names: Sequence[str], required: Sequence[str]) -> None:
     if not all(name.strip() for name in names) or len(set(names)) < len(names):
-        raise StepFailed(f"{file.name}: line 1: each column needs a name of its own")
+        raise StepFailed(f"{file.name}: line 1: each column needs a unique name")
     for name in required:
         if names and name not in names:
             raise StepFailed(f"{file.name}: there is no column {name!r}.{did_you_mean(name, names)}")

@@ -37,7 +37,7 @@ def unfitting(options: FileSettings, target: Target, way: Way) -> Iterator[str]:
         if getattr(options, name) != FileSettings.model_fields[name].get_default(call_default_factory=True):
             yield f"config.{name} needs a schema file of {target.table}: this table has none"
     if way == "infer" and any(len(names) != 1 for names in options.columns.values()):
-        yield "config.columns: an inferred column has one name in the files"
+        yield "config.columns: an inferred column must have one name in the files"
     if way == "raw":
         own = {*target.key_fields, target.date_field, options.period_column}
         for name in ("columns", "allowed", "date_formats"):

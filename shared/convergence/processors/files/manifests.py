@@ -100,7 +100,7 @@ def _key(name: str, bucket: str, manifest: str) -> str:
         return name.lstrip("/")
     found, _, key = name.removeprefix("s3://").partition("/")
     if found != bucket:
-        raise StepFailed(f"{manifest}: the file {name[:200]} is in another bucket than the manifest")
+        raise StepFailed(f"{manifest}: the file {name[:200]} is not in the bucket of the manifest")
     return key
 
 

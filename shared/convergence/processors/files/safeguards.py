@@ -51,5 +51,5 @@ def _compare(table: str, stored: dict[str, Any], at: datetime, days: int, *, all
     if stored["days"] > days and not allow_shrink:
         raise StepFailed(
             f"{table}: the delivery has rows of {days} days, {stored['days']} are stored; nothing was changed. If days"
-            " are really gone, run it with allow_shrink: true"
+            " were really removed, run it with allow_shrink: true"
         )

@@ -115,7 +115,7 @@ class FileSettings(Settings):
         if self.period and not self.period_column:
             raise ValueError("period needs period_column, the column with the period's first day")
         if self.period == "day" and self.delivery != "listing":
-            raise ValueError("period: day goes with delivery: listing; manifests are of months")
+            raise ValueError("period: day needs delivery: listing; manifests cover months")
         return self
 
     def last_day(self, day: date) -> date:

@@ -43,7 +43,9 @@ async def stage_parts(
         came = await store.fetch(name, spool / "came", bytes_max=min(left, options.file_mib_max * 2**20))
         listed = delivery.sizes[number] if delivery.sizes else -1
         if listed >= 0 and listed != came.size:
-            raise StepFailed(f"{name}: {came.size:,} bytes came; {listed:,} are listed: the file is cut or changed")
+            raise StepFailed(
+                f"{name}: {came.size:,} bytes arrived; {listed:,} are listed: the file is truncated or changed"
+            )
         file = await asyncio.to_thread(_plain, options, name, spool, _stamped(row_file, name, came))
         found = await take(name, file)
         _check_rows(delivery, number, name, found)

@@ -106,7 +106,7 @@ def _idle(rules: Sequence[AllocationRule], used: set[str], context: Context) -> 
     """Name the rules of these days that fit no charge: a name in them may be misspelt."""
     first, last = context.start_date.isoformat(), context.end_date.isoformat()
     return [
-        f"the rule of allocation {rule.name} fits no charge of {first} to {last}; compare its names with the charges"
+        f"the allocation rule {rule.name} matches no charge of {first} to {last}; compare its names with the charges"
         for rule in rules
         if rule.when.asked() and rule.name not in used and rule.from_ <= last and first <= rule.to
     ]

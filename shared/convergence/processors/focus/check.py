@@ -67,12 +67,12 @@ def refuse_mistakes(options: GateSettings, rules: RuleSet, today: date) -> None:
         if waiver.expires < today:
             raise StepFailed(
                 f"config.waivers: {waiver.rule} was waived until {waiver.expires} ({waiver.reason}): {waiver.owner} has"
-                " to remove the waiver, or to renew it with a later day"
+                " must remove the waiver, or renew it with a later day"
             )
 
 
 async def check(options: GateSettings, rules: RuleSet, chosen: Slice, visible: str, context: Context) -> Verdict:
-    """Check the candidates of this run. `visible`: the table of charges that stand beside them."""
+    """Check the candidates of this run. `visible`: the table of charges that they join."""
     table = options.candidates
     schema = TableSchemas(context.configs_dir).get(table)
     sql = Rows({column.name: column.type for column in schema.columns}, rules.currencies)

@@ -1,9 +1,9 @@
 """Late and restated charges of closed billing periods: the difference is charged in the next open period.
 
-Charges of a closed period stay as they are. What a source says of them now is compared with what stands there, by all
+Charges of a closed period stay as they are. What a source reports of them now is compared with what is there, by all
 columns that tell one cost from another; each difference becomes a charge of ChargeClass Correction, in the first open
-period of the issuer and account behind the closed one. It stands on the day of the usage, so a later run of the source
-finds it: corrections of an open period are computed anew, those of a period that is closed by then stand as well.
+period of the issuer and account after the closed one. It is on the day of the usage, so a later run of the source
+finds it: corrections of an open period are computed anew, those of a period that is closed by then stay as well.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _EMPTY: Final = frozenset(
 
 
 def closed_parameters(periods: Sequence[BillingPeriod], run_id: str) -> dict[str, Parameter]:
-    """Return the parameters of the conditions and queries here: closed periods, and the open one behind each."""
+    """Return the parameters of the conditions and queries here: closed periods, and the open one after each."""
     closed = {period.key for period in periods if period.status == "Closed"}
     keys = sorted(closed)
     starts = [_next_open(key, closed) for key in keys]

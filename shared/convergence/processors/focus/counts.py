@@ -28,7 +28,7 @@ PERIOD_DAYS: Final = 62  # how far days of one billing period may lie apart
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """Counts the candidates of a slice in `table`; `visible` is the table of charges that stand beside them."""
+    """Counts the candidates of a slice in `table`; `visible` is the table of charges that they join."""
 
     sql: Rows
     table: str

@@ -23,8 +23,8 @@ SUPERSEDED: Final = "cost_data_superseded"
 REASON: Final = "x_SupersededReason"
 # What identifies a charge among all others of an org, whichever pipeline of its source wrote it.
 IDENTITY: Final = ("x_pipeline_run_date", "x_credential_id", "x_Provider", "x_ChargeId")
-# One row for each source of a rule; those with services have a row for each of them. `head` and `tail` are what stands
-# before and behind the * of a service; without one, `tail` is null.
+# One row for each source of a rule; those with services have a row for each of them. `head` and `tail` are what is
+# before and after the * of a service; without one, `tail` is null.
 _DECLARED: Final = """declared AS (
   SELECT provider, NULLIF(@services[OFFSET(n)], '') AS service, @rules[OFFSET(n)] AS rule, @places[OFFSET(n)] AS place,
     SPLIT(@services[OFFSET(n)], '*')[OFFSET(0)] AS head, SPLIT(@services[OFFSET(n)], '*')[SAFE_OFFSET(1)] AS tail,
@@ -210,7 +210,7 @@ def publishing(what: Publication) -> str:
 
 
 def tidying(what: Publication) -> str:
-    """Return the statement for `cost_data_superseded` behind the publication: what counts again goes."""
+    """Return the statement for `cost_data_superseded` after the publication: what counts again goes."""
     there = _same("there", "kept")
     return (
         f"DELETE FROM {SUPERSEDED} AS kept WHERE {_here('kept')}"

@@ -45,7 +45,7 @@ class GateSettings(Settings):
     @model_validator(mode="after")
     def _bill_has_a_table(self) -> Self:
         if (self.kind == "bill") != bool(self.bill_table):
-            raise ValueError("bill_table is the raw table of a bill: kind: bill needs it, no other kind has it")
+            raise ValueError("bill_table is the raw table of a bill: kind: bill needs it, other kinds must not have it")
         return self
 
     def uses_tables(self) -> Sequence[str]:

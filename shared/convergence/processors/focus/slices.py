@@ -100,7 +100,7 @@ async def slice_of(
     tables = [candidates, table]
     if await context.warehouse.columns(SUPERSEDED):
         tables.append(SUPERSEDED)
-    # Charges of a period may lie on days before or behind it; a change has to name the days that it reaches.
+    # Charges of a period may be on days before or after it; a change has to name the days that it reaches.
     days = " UNION ALL ".join(
         f"SELECT t.x_pipeline_run_date AS day FROM {bigquery_name(name)} AS t"
         f" WHERE t.x_org_slug = @org_slug AND {_OF_BILL.format(row='t')}"

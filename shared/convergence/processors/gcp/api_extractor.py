@@ -75,7 +75,8 @@ class GoogleListExtractor:
             context.progress(rows=count)
         if missing and options.on_partial == "fail":
             raise StepFailed(
-                f"{options.service} calls its answer incomplete: {'; '.join(missing[:MESSAGES_MAX])}. Nothing was"
+                f"{options.service} reports that its answer is incomplete: {'; '.join(missing[:MESSAGES_MAX])}."
+                " Nothing was"
                 " loaded; run it later, or set on_partial: warn"
             )
         loaded = await context.warehouse.load(stage, dates=[today])

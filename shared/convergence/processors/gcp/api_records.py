@@ -15,7 +15,7 @@ _UNREACHED: Final = ("unreachables", "unreachable", "missingZones")
 def records(page: Any, items: str, service: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield (key of the map, record) of all lists at `items`. Google leaves an empty list out.
 
-    Raises `StepFailed` where something other than a list, or than an object in it, stands there.
+    Raises `StepFailed` where there is something other than a list of objects.
     """
     for scope, found in _lists(page, items.split("."), ""):
         if not isinstance(found, list) or not all(isinstance(each, Mapping) for each in found):

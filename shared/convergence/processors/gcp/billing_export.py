@@ -29,13 +29,13 @@ TEXTS: Final = (
     *("currency", "cost_type", "invoice_month", "region", "labels", "resource_id", "resource_name", "grant_names"),
 )
 COLUMNS: Final = ("usage_date", *TEXTS, *AMOUNTS)
-# Granted afterwards, so not a lower price of the usage. All other credits are discounts on the row that they stand in:
+# Granted afterwards, so not a lower price of the usage. All other credits are discounts on the row that they are in:
 # SUSTAINED_USAGE_DISCOUNT, COMMITTED_USAGE_DISCOUNT, DISCOUNT, FREE_TIER, SUBSCRIPTION_BENEFIT.
 GRANTS: Final = ("PROMOTION", "RESELLER_MARGIN")
 _TABLE: Final = re.compile(
     r"[a-z][a-z0-9.:-]{4,60}\.[A-Za-z0-9_]{1,1024}\.gcp_billing_export(_resource)?_v1_[A-Z0-9_]+"
 )
-# Amounts are FLOAT in the export: each becomes a decimal before it is added up. Rows of one price stand together, so
+# Amounts are FLOAT in the export: each becomes a decimal before it is added up. Rows of one price are together, so
 # that price times quantity is their cost. Only the detailed export names resources.
 _SQL: Final = """
 WITH export AS (

@@ -124,7 +124,7 @@ async def _copied(
                 if (context.now() - started).total_seconds() >= SLICE_S:
                     return False
         except StillRunning as job:
-            context.logger.info("%s; the step comes back to it", job)
+            context.logger.info("%s; the step will return to it", job)
             return False
     return True
 

@@ -105,6 +105,6 @@ def _whole_name(source: Source) -> str:
     name = ".".join([*parts, source.table]).replace("`", "")
     if not _WHOLE.fullmatch(name):
         raise StepFailed(
-            f"source.table: {name!r} is not project.dataset.table; give it whole, or with bq_project_id and dataset"
+            f"source.table: {name!r} is not project.dataset.table; give it in full, or with bq_project_id and dataset"
         )
     return name

@@ -97,7 +97,8 @@ def one_currency(rows: Iterable[Mapping[str, Any]]) -> None:
     found = sorted({row["currency"] for row in rows if row["cost_before"] is not None or row["cost_after"] is not None})
     if len(found) > 1:
         raise StepFailed(
-            f"these days have charges in {' and '.join(found)}, which cannot be added up: use a list in one"
+            f"these days have charges in {' and '.join(found)}, which cannot be added up: use a price list in one"
+            " currency"
         )
 
 

@@ -1,6 +1,6 @@
 """One charge: a quantity at the price that holds for it, to the last digit.
 
-Money is Decimal; a cost keeps 18 digits behind the point, more than any finite price per token needs.
+Money is Decimal; a cost keeps 18 digits after the decimal point, more than any finite price per token needs.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from convergence.processors.settings import Destination, Settings, settings, tab
 
 NAMES: Final = "focus_providers"
 # Raw rows of an account that another credential's charges are made of too, whether these count or another source's do.
-# An account that is not known (the org's slug stands there) is not compared.
+# An account that is not known (the org's slug is there) is not compared.
 TWICE_SQL: Final = """
 SELECT other.x_credential_id AS credential_id, other.BillingAccountId AS account_id,
   MIN(other.x_pipeline_run_date) AS first_day, MAX(other.x_pipeline_run_date) AS last_day

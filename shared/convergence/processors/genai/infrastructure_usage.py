@@ -1,6 +1,6 @@
 """`genai.infrastructure_usage`: GPU hours by day and resource, from bills → `genai_infrastructure_usage_raw`.
 
-Bills do not say how many GPUs a machine has. What they call the machine, or the GPU itself, stands in a charge's SKU,
+Bills do not say how many GPUs a machine has. What they call the machine, or the GPU itself, is in a charge's SKU,
 meter, description or details; `genai/seed/gpu_names.csv` has the GPUs of each such name. The charges are those of the
 bills that count (`cost_data_standard_1_3`), so no bill is counted twice.
 

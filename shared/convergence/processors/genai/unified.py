@@ -75,7 +75,7 @@ async def _left_out(context: Context) -> list[str]:
     bounds = {"first": Parameter("DATE", context.start_date), "last": Parameter("DATE", context.end_date)}
     return [
         f"{row['provider']}, {row['first_day']} to {row['last_day']}: left out the credential {row['credential_id']};"
-        " another one of the same account has charged this usage"
+        " another one of the same account has already charged this usage"
         for row in (await context.warehouse.query(LEFT_OUT_SQL, bounds)).rows
     ]
 

@@ -30,7 +30,7 @@ _OWN: Final = {
 }
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _DEFINES: Final = re.compile(r"\s*(CREATE|DROP|ALTER)\b", re.IGNORECASE)
-_UNKEPT: Final = "the rows of the query are kept nowhere: set destination.table to load them"
+_UNKEPT: Final = "the rows of the query are not stored: set destination.table to load them"
 _SYSTEM: Final = "org_"  # tables of the system, which creates them itself
 Sql = str | dict[str, Any]  # resolved: {"sql": …, "parameters": {name: {"type": …, "value": …}}}
 
@@ -97,7 +97,7 @@ async def run_sql(options: ExecuteSettings, target: Target | None, context: Cont
             repeatable=options.repeatable,
         )
     except StillRunning as job:
-        context.logger.info("%s; the step comes back to it", job)
+        context.logger.info("%s; the step will return to it", job)
         return {"status": CONTINUE, "checkpoint": context.checkpoint}
     if target is None:
         count, returned = answer.rows_affected, len(answer.rows)

@@ -112,7 +112,8 @@ async def _load_period(
     staged = progress.staged or Staged(delivery.fingerprint)
     if staged.delivery != delivery.fingerprint:
         raise StepFailed(
-            f"{target.table}: another delivery came while the files of one were read ({day:%Y-%m}); nothing of it was"
+            f"{target.table}: another delivery arrived while the files of one were being read ({day:%Y-%m}); nothing"
+            " of it was"
             " changed: run it again"
         )
     progress.staged = staged

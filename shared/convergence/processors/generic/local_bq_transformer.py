@@ -40,7 +40,7 @@ class TransformerSettings(Settings):
 
     @property
     def statement(self) -> Sql:
-        """The SQL, whichever key it stands under."""
+        """The SQL, whichever key it is under."""
         found = self.transformation.sql if self.transformation is not None else self.sql or self.query
         assert found is not None, "required by the model"
         return found

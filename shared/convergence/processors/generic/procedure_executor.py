@@ -72,7 +72,7 @@ class ProcedureProcessor:
             given = arguments(options.parameters, options.params)
             answer = await context.warehouse.call(name, given, wait_s=WAIT_S, repeatable=options.repeatable)
         except StillRunning as job:
-            context.logger.info("%s; the step comes back to it", job)
+            context.logger.info("%s; the step will return to it", job)
             return {"status": CONTINUE, "checkpoint": context.checkpoint}
         return {
             "status": SUCCESS,

@@ -92,7 +92,7 @@ async def signed(auth: Auth | None, context: Context, reach: Reach) -> tuple[dic
             return {}, {auth.param: secret}
         case "basic":
             if ":" not in secret:
-                raise StepFailed(f"the credential of {auth.provider!r} for basic auth must read user:password")
+                raise StepFailed(f"the credential of {auth.provider!r} for basic auth must have the form user:password")
             return {"authorization": "Basic " + b64encode(secret.encode()).decode()}, {}
         case "oauth2":
             return {"authorization": f"Bearer {await _token(auth, secret, context, reach)}"}, {}

@@ -53,7 +53,7 @@ class RestClient:
 
         `params` go with every call: a credential in the query. Calls of all steps with the same org, `credential` and
         host share `requests_per_second`. A page may lead to the base URL's own host and to `hosts`, nowhere else.
-        What stands at `data_path` of an answer is data, whatever it is called. `sign_in` returns headers with a new
+        What is at `data_path` of an answer is data, whatever it is called. `sign_in` returns headers with a new
         token; it is asked once for a call that is answered 401, because tokens expire while a step works.
         """
         self.context = context

@@ -48,7 +48,7 @@ class DecryptProcessor:
                 f"the credential of {options.provider!r} is {known}, and config.require_valid needs a valid one; try it"
                 f" with: convergence integration validate {context.org_slug} {options.provider}"
             )
-        never_tried = [f"the credential of {options.provider!r} was never tried: nothing here can"]
+        never_tried = [f"the credential of {options.provider!r} was never validated: nothing here can do that"]
         return {
             "status": SUCCESS,
             "provider": options.provider,

@@ -37,7 +37,7 @@ class StoreProcessor:
         plaintext = (await context.secrets.open(options.parameter)).strip()
         written_as_json = plaintext.startswith("{")  # a service account: its private key contains blanks
         if not plaintext or (not written_as_json and any(character.isspace() for character in plaintext)):
-            raise StepFailed(f"the parameter {options.parameter!r} is empty or contains blanks: that is not a key")
+            raise StepFailed(f"the parameter {options.parameter!r} is empty or contains spaces: that is not a key")
         credential_id = await context.credentials.store(options.provider, plaintext, name=options.name)
         return {"status": SUCCESS, "credential_id": credential_id, "provider": options.provider, "rows_written": 1}
 

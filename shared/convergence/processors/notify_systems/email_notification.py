@@ -79,7 +79,7 @@ class EmailProcessor:
             if not ADDRESS.fullmatch(address):
                 raise StepFailed(f"{address!r} is not a mail address")
         if len(recipients) > RECIPIENTS_MAX:
-            raise StepFailed(f"{len(recipients)} recipients; a mail goes to {RECIPIENTS_MAX} at most")
+            raise StepFailed(f"{len(recipients)} recipients; a mail may go to at most {RECIPIENTS_MAX}")
         url = server_url(to, options.cc_emails, options.from_name)
         link = page_of(context)
         text = options.message or options.subject
@@ -135,7 +135,7 @@ async def _send(url: str, subject: str, message: str) -> None:
     if not mail.add(url):
         raise StepFailed("the mail server's settings do not make a valid address: check SMTP_HOST and SMTP_PORT")
     if not await mail.async_notify(title=subject, body=message):
-        raise Transient("the mail server did not take the mail")
+        raise Transient("the mail server did not accept the mail")
 
 
 def _one_line(text: str) -> str:

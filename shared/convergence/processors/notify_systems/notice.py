@@ -33,7 +33,7 @@ def page_of(context: Context) -> str:
 class Notice(Settings):
     """`only_steps`, `only_codes`: a default notification for some failures only, as `failed_step` and `error_code` say.
 
-    A code that ends with a dot stands for all that begin with it.
+    A code that ends with a dot means all that begin with it.
     """
 
     subject: str = Field(default="", max_length=10_000)

@@ -78,7 +78,7 @@ def _buckets(page: Any, path: str, first: date, last: date, seen: set[date]) -> 
         raise StepFailed(f"OpenAI GET {path}: the answer has no data[].start_time and .results ({error!r})") from error
     for day, _ in found:
         if day in seen or not first <= day <= last:
-            message = "comes twice" if day in seen else f"is outside {first} to {last}"
+            message = "appears twice" if day in seen else f"is outside {first} to {last}"
             raise StepFailed(f"OpenAI GET {path}: the day {day} {message}")
         seen.add(day)
     return found

@@ -80,7 +80,7 @@ def batches(data: bytes, name: str) -> Iterator[list[Row]]:
         more = f"; and {len(wrong) - SHOWN_MAX} more" if len(wrong) > SHOWN_MAX else ""
         raise StepFailed("; ".join(wrong[:SHOWN_MAX]) + more)
     if not rows:
-        raise StepFailed(f"{name}: no line below the header; an empty seed would empty the table")
+        raise StepFailed(f"{name}: no rows below the header; an empty seed would empty the table")
     for start in range(0, len(rows), BATCH):
         yield rows[start : start + BATCH]
 

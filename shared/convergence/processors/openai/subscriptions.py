@@ -194,7 +194,7 @@ def spans(plans: Sequence[Row], options: SubscriptionSettings, starts_on: date, 
         if first > day:
             break
         if row["seats_min"] is not None and seats < row["seats_min"]:
-            raise StepFailed(f"{what}: {seats} seats, but {row['seats_min']} is the fewest that can be bought")
+            raise StepFailed(f"{what}: {seats} seats, but {row['seats_min']} is the smallest number that can be bought")
         found.append(Span(first, last, row["price_per_seat_month"], row["currency"]))
         if last is None:
             return found

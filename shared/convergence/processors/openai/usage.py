@@ -140,7 +140,9 @@ def _row(kind: str, day: date, result: Mapping[str, Any]) -> Row:
     others: dict[str, Any] = {}
     for name, value in result.items():
         if isinstance(value, int | float | Decimal) and (value < 0 or (name in FIELDS and value % 1)):
-            raise StepFailed(f"OpenAI usage of {kind} on {day}: {name} is {value}; a count is whole and never negative")
+            raise StepFailed(
+                f"OpenAI usage of {kind} on {day}: {name} is {value}; a count must be a non-negative integer"
+            )
         if name in FIELDS:
             row[RENAMED.get(name, name)] = value
         elif name != "object" and value is not None:

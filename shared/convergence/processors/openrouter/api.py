@@ -36,7 +36,7 @@ COUNTS: Final = ("requests", "prompt_tokens", "completion_tokens", "reasoning_to
 class ActivitySettings(CredentialSettings):
     """`by_workspace`: each row is of one workspace. `billing_account_id`: the account; the API does not name it.
 
-    `kept_days`: so far back it reports; more than 30 are for a stand-in.
+    `kept_days`: how far back it reports; more than 30 are for a stand-in.
     """
 
     api_base_url: str = BASE_URL
@@ -70,7 +70,7 @@ async def activity(
     """
     today = context.now().date()
     if context.end_date >= today:
-        raise StepFailed(f"OpenRouter reports days that are over (UTC): {context.end_date} is not, run it afterwards")
+        raise StepFailed(f"OpenRouter reports days that are over (UTC): {context.end_date} is not, run it when it is")
     if context.start_date < today - timedelta(days=options.kept_days):
         raise StepFailed(
             f"OpenRouter keeps {options.kept_days} days of activity; it no longer has {context.start_date}"
@@ -91,12 +91,14 @@ def _rows(answer: Any, day: date, *, by_workspace: bool) -> list[Activity]:
     try:
         found = [_row(one, day, by_workspace=by_workspace) for one in objects(answer["data"])]
     except (KeyError, TypeError, ValueError) as error:
-        raise StepFailed(f"OpenRouter GET {PATH}: a row of {day} is not of the documented form ({error!r})") from error
+        raise StepFailed(
+            f"OpenRouter GET {PATH}: a row of {day} does not have the documented form ({error!r})"
+        ) from error
     seen = set[tuple[str | None, ...]]()
     for row in found:
         key = (row.model, row.permaslug, row.endpoint, row.provider, row.workspace)
         if key in seen:
-            raise StepFailed(f"OpenRouter GET {PATH}: {row.model} by {row.provider} comes twice on {day}")
+            raise StepFailed(f"OpenRouter GET {PATH}: {row.model} by {row.provider} appears twice on {day}")
         seen.add(key)
     return found
 
@@ -104,7 +106,7 @@ def _rows(answer: Any, day: date, *, by_workspace: bool) -> list[Activity]:
 def _row(one: Mapping[str, Any], day: date, *, by_workspace: bool) -> Activity:
     where = f"OpenRouter: {str(one['model'])[:80]} on {day}"
     if datetime.fromisoformat(str(one["date"])).date() != day:
-        raise StepFailed(f"OpenRouter GET {PATH}: asked for {day}, a row is of {str(one['date'])[:20]}")
+        raise StepFailed(f"OpenRouter GET {PATH}: {day} was requested, but a row has the date {str(one['date'])[:20]}")
     usage, byok = (billed_amount(one[name], where) for name in ("usage", "byok_usage_inference"))
     if usage < 0 or byok < 0:
         raise StepFailed(f"{where}: {min(usage, byok)} dollars, which is impossible; nothing was loaded")

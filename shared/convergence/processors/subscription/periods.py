@@ -17,8 +17,8 @@ from convergence.processors.subscription.terms import MONTHS, ONE_DAY, Term
 
 EXACT: Final = Context(prec=60, rounding=ROUND_HALF_UP)
 SHARE: Final = Decimal(1).scaleb(-9)  # to which a day's share is rounded
-# Digits behind the point that money of a currency has; all others have two. Source: ISO 4217 (CLF and UYW are units of
-# account that prices are agreed in).
+# Digits after the decimal point that money of a currency has; all others have two. Source: ISO 4217 (CLF and UYW are
+# units of account that prices are agreed in).
 _MINOR: Final = {
     **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI"), 0),
     **dict.fromkeys(("VND", "VUV", "XAF", "XOF", "XPF"), 0),

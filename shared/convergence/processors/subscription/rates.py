@@ -81,13 +81,15 @@ def rates_of_csv(text: str, source: str) -> Iterator[Row]:
     currencies = [name for name in header[1:] if name]  # each line of the file ends with a comma
     unknown = [name for name in currencies if name not in CURRENCIES]
     if header[:1] != ["Date"] or not currencies or unknown or len(set(currencies)) < len(currencies):
-        raise StepFailed(f"rates:1: the header is Date and currencies of ISO 4217, each once {unknown or ''}".rstrip())
+        raise StepFailed(
+            f"rates:1: the header must be Date and currencies of ISO 4217, each once {unknown or ''}".rstrip()
+        )
     for cells in lines:
         if not cells:
             continue
         where, (day, *rates) = f"rates:{lines.line_num}", [cell.strip() for cell in cells]
         if not _DAY.fullmatch(day) or len(cells) < len(currencies) + 1:
-            raise StepFailed(f"{where}: a line is a date (YYYY-MM-DD) and a rate of each currency")
+            raise StepFailed(f"{where}: a line must be a date (YYYY-MM-DD) and a rate of each currency")
         for currency, rate in zip(currencies, rates, strict=False):
             if rate in {"", "N/A"}:
                 continue

@@ -393,7 +393,7 @@ def test_a_pipeline_at_its_limit_a_minute_holds_up_no_other_of_its_org(engine: E
         assert await status(engine, other) is RunStatus.RUNNING
         assert [await status(engine, run) for run in limited].count(RunStatus.QUEUED) == 2
         queue = await engine.data("org_queues/acme")
-        assert "p/d/n runs at most 2 times a minute" in queue["reason"]
+        assert "p/d/n may run at most 2 times a minute" in queue["reason"]
         await engine.clock.sleep(30.5)  # the next one may start: half a minute, not a whole one
         assert await wake_due(engine.services) == 1
         assert (await admission_pass(engine.services)).runs == 1

@@ -60,7 +60,7 @@ def test_a_caller_is_refused_unless_the_run_may_wait(still: Engine) -> None:
     async def scenario() -> None:
         services = still.services
         await pause_pipeline(services, "acme", "p/d/n")
-        with pytest.raises(Denied, match=r"the paused pipeline p/d/n; queue=true lets one wait"):
+        with pytest.raises(Denied, match=r"the paused pipeline p/d/n; with queue=true a run waits in the queue"):
             await dispatch(services, RunRequest(org="acme", pipeline="p/d/n"))
         run = await dispatch(services, REQUEST)
         assert run.status is RunStatus.QUEUED
@@ -143,7 +143,9 @@ def test_no_direct_start_passes_a_pause_that_was_answered(
         if known:  # the org had runs before: its usage is there
             await dispatch(still.services, replace(REQUEST, pipeline="p/d/other", trigger=trigger))
         monkeypatch.setattr(dispatching, name, paused_meanwhile)
-        with pytest.raises(Denied, match="the paused pipeline p/d/n: restated; queue=true lets one wait"):
+        with pytest.raises(
+            Denied, match="the paused pipeline p/d/n: restated; with queue=true a run waits in the queue"
+        ):
             await dispatch(still.services, replace(REQUEST, queue=False, trigger=trigger))
         runs = (await still.documents.query("runs")).documents
         assert [run.data["pipeline"] for run in runs] == ["p/d/other"] * known

@@ -61,7 +61,7 @@ def test_a_queue_that_waits_for_a_pipelines_limit_alone_names_nothing_else(still
         for _ in range(2):
             await queue_run(still)
         assert (await admission_pass(still.services)).runs == 1
-        assert (await still.data("org_queues/acme"))["reason"].startswith("p/d/n runs at most ")
+        assert (await still.data("org_queues/acme"))["reason"].startswith("p/d/n may run at most ")
 
     still.run_scenario(scenario)
 

@@ -46,9 +46,9 @@ def test_a_webhook_may_point_to_this_machine_except_in_production(engine: Engine
         here = WebhookChange(url="http://127.0.0.1:9/x")
         webhook, _ = await create_webhook(engine.services, "acme", here)
         production = replace(engine.services, env="prod")
-        with pytest.raises(InvalidInput, match="begins with https://"):
+        with pytest.raises(InvalidInput, match="must begin with https://"):
             await create_webhook(production, "acme", here)
-        with pytest.raises(InvalidInput, match="begins with https://"):
+        with pytest.raises(InvalidInput, match="must begin with https://"):
             await update_webhook(production, "acme", webhook.webhook_id, here)
 
     engine.run_scenario(scenario)

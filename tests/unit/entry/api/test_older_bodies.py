@@ -37,7 +37,7 @@ def test_a_set_up_takes_the_older_credential(run_scenario: RunScenario, credenti
         assert found.json()["pipeline"] == "anthropic/auth/setup"
         both = {"credential": credential, "api_key": "sk"}
         twice = await api.ask("POST", "/integrations/acme/CLAUDE/setup", org="acme", json=both)
-        assert "credential says the same as api_key" in twice.json()["detail"]
+        assert "credential means the same as api_key" in twice.json()["detail"]
 
     run_scenario(scenario)
 
@@ -71,7 +71,7 @@ def test_one_bad_procedure_does_not_stop_the_others(run_scenario: RunScenario) -
     ("path", "body", "named"),
     [
         ("/procedures/sync", {"forse": True}, "body.forse"),
-        ("/migrations/001/execute", {"dry_run": True}, "this request has no body; yours has: dry_run"),
+        ("/migrations/001/execute", {"dry_run": True}, "this request does not take a body; yours has: dry_run"),
         ("/organizations/acme/suspend", {"reason": "x"}, "yours has: reason"),
         ("/pipelines/run/acme/shop/cost/daily", {"noet": "x"}, "no parameter is called 'noet'"),
     ],

@@ -128,7 +128,7 @@ def test_a_secret_is_not_a_parameter_of_a_schedule(run_scenario: RunScenario) ->
         body = {**DAILY, "pipeline": "openai/auth/setup", "parameters": {"api_key": "sk-secret"}}
         answer = await api.ask("POST", "/scheduler/schedules/acme", org="acme", json=body)
         assert answer.status_code == 422
-        assert "no secrets" in answer.json()["detail"]
+        assert "may not contain secrets" in answer.json()["detail"]
         assert "sk-secret" not in answer.text
 
     run_scenario(scenario)
@@ -218,7 +218,7 @@ def test_a_backfill_keeps_no_secret_has_a_limit_and_does_not_run_what_is_the_ope
             path = "/pipelines/backfill/acme/openai/auth/setup"
             answer = await api.ask("POST", path, org="acme", json=body, params=query)
             assert answer.status_code == 422
-            assert "no secrets" in answer.json()["detail"]
+            assert "may not contain secrets" in answer.json()["detail"]
             assert "sk-secret" not in answer.text
         many = {"from": "2020-01-01", "to": "2026-01-01"}
         refused = await api.ask("POST", "/pipelines/backfill/acme/shop/cost/daily", org="acme", json=many)

@@ -121,7 +121,7 @@ def test_a_pipelines_own_limit_a_minute_is_each_orgs_for_itself(run_scenario: Ru
         assert [answer.status_code for answer in answers] == [202, 202, 429]
         refused = answers[-1]
         assert refused.json()["code"] == "rate_limited"
-        assert "shop/seldom runs at most 2 times a minute" in refused.json()["detail"]
+        assert "shop/seldom may run at most 2 times a minute" in refused.json()["detail"]
         assert 1 <= int(refused.headers["retry-after"]) <= 30
         assert (await api.ask("POST", path.format("globex"), org="globex", json={})).status_code == 202
         planned = await api.ask("POST", path.format("acme") + "?dry_run=true", org="acme", json={})
@@ -140,6 +140,6 @@ def test_several_credentials_of_a_provider_live_side_by_side_under_their_names(r
         found = (await api.ask("GET", "/integrations/acme", org="acme")).json()["credentials"]
         assert sorted((each["name"], each["default"]) for each in found) == [("default", True), ("team two", False)]
         refused = await api.ask("POST", path, org="acme", json={"api_key": "sk", "credential_name": "../x"})
-        assert (refused.status_code, "credential_name has" in refused.json()["detail"]) == (422, True)
+        assert (refused.status_code, "credential_name must have" in refused.json()["detail"]) == (422, True)
 
     run_scenario(scenario)

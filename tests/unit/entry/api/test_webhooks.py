@@ -50,7 +50,7 @@ def test_a_webhook_is_created_changed_and_deleted_and_its_secret_shown_once(run_
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"url": "https://10.0.0.1/"}, "private address"),
-    ({"url": "https://169.254.169.254/"}, "which no API has"),
+    ({"url": "https://169.254.169.254/"}, "which is never an API's"),
     ({"url": "http://hooks.example.com/"}, "https://"),
     ({"url": "https://a:b@hooks.example.com/"}, "user"),
     ({"url": URL, "events": ["run.faild"]}, "Did you mean 'run.failed'"),
@@ -181,7 +181,7 @@ def test_what_was_stored_in_development_is_not_called_in_production(run_scenario
         with receiver() as (url, came):
             made = await created(api, url=url)
             tried = await send_test(replace(api.at.services, env="prod"), "acme", made["webhook_id"])
-            assert tried.log[0].error == "the address of a webhook begins with https://"
+            assert tried.log[0].error == "the address of a webhook must begin with https://"
             assert came.empty()
 
     run_scenario(scenario)

@@ -134,7 +134,7 @@ def test_odd_days_of_a_payload_are_asked_about(run_scenario: RunScenario, act: s
         edited = orjson.dumps({**payload_of(await browser.get(EDITOR)), "file": GOOD, **days}).decode()
         fields = {**CAUSE, "payload": edited, "act": act, "letter": f"{runs[-1]}.load_plans.0"}
         asked = await browser.send(EDITOR, f"{PAGE}/payload", fields, 422)
-        assert "These days are meant" in asked.text
+        assert "These days are intended" in asked.text
         assert payload_of(asked.text)["start_date"] == "1800-01-01"
         stored = [(await api.ask("GET", f"/pipelines/status/acme/{run}", org="acme")).json() for run in runs]
         assert [run["epoch"] for run in stored] == [0, 0]

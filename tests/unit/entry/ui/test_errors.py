@@ -52,9 +52,9 @@ def test_what_no_route_takes_is_a_page(run_scenario: RunScenario) -> None:
         browser = await Browser.signed_in(api)
         is_page(await browser.client.get("/ui/acme/no-such-page"), 404, "There is no such page")
         refused = await browser.client.post("/ui/acme/costs", data={"a": "b"})
-        is_page(refused, 405, "This address takes no such request")
+        is_page(refused, 405, "This address does not accept such requests")
         assert refused.headers["allow"] == "GET"
-        is_page(await browser.client.request("PUT", "/ui/x/y/z"), 405, "This address takes no such request")
+        is_page(await browser.client.request("PUT", "/ui/x/y/z"), 405, "This address does not accept such requests")
         answer = await browser.client.get("/api/v1/no-such-page")
         assert answer.headers["content-type"] == "application/problem+json"
 
@@ -69,10 +69,10 @@ def test_a_body_that_is_too_large_is_answered_with_a_page(run_scenario: RunScena
     async def scenario(api: Api) -> None:
         browser = await Browser.signed_in(api)
         page = "/ui/acme/pipelines/history"
-        is_page(await browser.client.post(page, content=b"x" * 2_000_000), 413, "Too much was sent")
-        is_page(await browser.client.post(page, content=chunks()), 413, "Too much was sent")
+        is_page(await browser.client.post(page, content=b"x" * 2_000_000), 413, "The request is too large")
+        is_page(await browser.client.post(page, content=chunks()), 413, "The request is too large")
         stranger = Browser.of(api)
-        is_page(await stranger.client.post("/ui/sign-in", content=b"x" * 100_000), 413, "Too much was sent")
+        is_page(await stranger.client.post("/ui/sign-in", content=b"x" * 100_000), 413, "The request is too large")
 
     run_scenario(scenario)
 

@@ -245,7 +245,7 @@ def test_a_billing_period_is_compared_closed_and_opened_again_for_a_reason(run_s
         await browser.send(page, action, {**period, "status": "Closed", "reason": "settled"})
         assert "Closed. A run that would change one of its charges fails" in await browser.get(page)
         silent = await browser.send(page, action, {**period, "status": "Open", "reason": " "}, 422)
-        assert "say for what reason it is opened again" in silent.text
+        assert "give the reason for opening it again" in silent.text
         await browser.send(page, action, {**period, "status": "Open", "reason": "x" * 501}, 422)
         await browser.send(page, action, {**period, "status": "Open", "reason": "<b>restated</b>"})
         shown = await browser.get(page)

@@ -36,7 +36,7 @@ NEEDED: Final = (
     "run.services.getIamPolicy",
     "secretmanager.secrets.getIamPolicy",
 )
-LOOK: Final = "grant the person who asks roles/viewer and roles/iam.securityReviewer on the project"
+LOOK: Final = "grant the caller roles/viewer and roles/iam.securityReviewer on the project"
 _APPLY: Final = "apply infra/ (make deploy)"
 _PROJECTS: Final = "https://cloudresourcemanager.googleapis.com/v3/projects"
 
@@ -67,7 +67,7 @@ async def examine(at: Deployment, rest: Rest, clock: Clock) -> list[Finding]:
         except NotFound as error:
             answer = Finding(name, f"does not exist: {error}", _APPLY)
         except ConvergenceError as error:
-            answer = Finding(name, str(error), "ask again; if it stays, see docs/runbooks.md")
+            answer = Finding(name, str(error), "try again; if the error persists, see docs/runbooks.md")
         found += answer if isinstance(answer, list) else [answer]
     return found
 

@@ -52,7 +52,7 @@ def _faults(declared: DeclaredSubscription, there: Mapping[str, Any] | None) -> 
     if backoff != (f"{declared.backoff_min_s}s", f"{declared.backoff_max_s}s"):
         yield f"backoff {backoff[0]} to {backoff[1]}, declared {declared.backoff_min_s}s to {declared.backoff_max_s}s"
     if "expirationPolicy" not in there or there["expirationPolicy"].get("ttl"):
-        yield "expires when it is idle, and messages are lost then"
+        yield "expires when it is idle, which would lose messages"
     if there.get("state", "ACTIVE") != "ACTIVE":
         yield f"is in the state {there['state']}"
     policy = there.get("deadLetterPolicy", {})

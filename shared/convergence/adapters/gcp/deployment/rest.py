@@ -100,13 +100,13 @@ def _own_token() -> str:
         from google.auth.exceptions import GoogleAuthError
         from google.auth.transport.requests import Request
     except ImportError:
-        raise CloudSetup("Google Cloud is asked with google-auth: install convergence-pipelines[gcp]") from None
+        raise CloudSetup("access to Google Cloud needs google-auth: install convergence-pipelines[gcp]") from None
     try:
         credentials, _ = google.auth.default(scopes=[SCOPE])
         credentials.refresh(Request())
     except GoogleAuthError as error:
         raise CloudSetup(
-            f"there is no identity to ask Google Cloud with ({type(error).__name__}):"
+            f"there are no credentials for Google Cloud ({type(error).__name__}):"
             " run `gcloud auth application-default login`"
         ) from error
     return str(credentials.token)

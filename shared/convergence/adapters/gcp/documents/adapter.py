@@ -139,7 +139,7 @@ class FirestoreDocuments:
         shown = writing.shown(writes)
         reported = writing.applied(writes, mark, await self._read([write.path for write in writes]))
         if reported is None:
-            raise Transient(f"{shown}: the answer of a commit was lost and others wrote since; read again")
+            raise Transient(f"{shown}: the answer to a commit was lost and others have written since; read again")
         if isinstance(reported, bool):
             raise Conflict(f"{shown}: another writer was first; read again")
         return reported

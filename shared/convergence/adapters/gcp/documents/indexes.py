@@ -1,4 +1,4 @@
-"""Indexes as Firestore wants them declared, in the shape of `firestore.indexes.json`.
+"""Indexes as Firestore needs them declared, in the shape of `firestore.indexes.json`.
 
 Firestore answers no query without an index. It makes one for each field by itself; those of several fields are
 declared, and collections of large documents switch the automatic ones off: each costs time at every write, and a

@@ -55,7 +55,7 @@ class Query:
         return frozenset([each.field for each in self.order] + [each.field for each in self.where])
 
     def page(self, limit: int, after: Sequence[Any] | None) -> Any:
-        """Return the request for at most `limit` documents behind `after` (order values and id)."""
+        """Return the request for at most `limit` documents after `after` (order values and id)."""
         request = firestore.RunQueryRequest.pb()(parent=self._parent())
         query = request.structured_query
         self._filtered(query)
@@ -104,7 +104,7 @@ class Query:
 
 def _filter(where: Where) -> Any:
     if where.operator == "in" and len(where.value) > IN_MAX:
-        raise InvalidInput(f"a query names at most {IN_MAX} values of {where.field}; ask in parts")
+        raise InvalidInput(f"a query may name at most {IN_MAX} values of {where.field}; split the query")
     return _compared(_path(where.field), where.operator, where.value)
 
 

@@ -47,7 +47,7 @@ def fill(fields: Any, data: Mapping[str, Any], depth: int = 1) -> None:
     """Put `data` into a protobuf map of values. Raises `TypeError` or `ValueError` for what is not JSON."""
     for key, item in data.items():
         if not isinstance(key, str):
-            raise TypeError(f"a key is text, not {type(key).__name__}")
+            raise TypeError(f"a key must be text, not {type(key).__name__}")
         put(fields[name_of(key)], item, depth)
 
 

@@ -75,5 +75,5 @@ class GoogleAccounts:
             return self._endpoint
         root = str(bigquery_address(url, here=self._endpoint is not None)).rstrip("/")
         if not root.endswith(_API):
-            raise StepFailed(f"the address of BigQuery ends with {_API}, as in {BIGQUERY_URL}")
+            raise StepFailed(f"the address of BigQuery must end with {_API}, as in {BIGQUERY_URL}")
         return root.removesuffix(_API)

@@ -71,7 +71,7 @@ class BigQueryReader:
         read = first_row
         while True:
             with self._theirs():
-                # Once: an iterator that failed is at its end. Google's own retry is inside of it.
+                # Once: an iterator that failed is at its end. Google's own retry is inside it.
                 rows = await self._client.call(lambda _: _next(found), doing="reading rows", total_s=0)
             if rows is None:
                 break

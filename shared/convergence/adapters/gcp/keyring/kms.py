@@ -109,7 +109,7 @@ def foreign() -> Denied:
 
 
 def _garbled(what: str) -> Transient:
-    return Transient(f"waiting for Cloud KMS ({what}): bytes were changed on their way (CRC32C)")
+    return Transient(f"waiting for Cloud KMS ({what}): bytes were changed in transit (CRC32C)")
 
 
 def _crc32c(data: bytes) -> int:

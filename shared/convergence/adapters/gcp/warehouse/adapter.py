@@ -48,7 +48,7 @@ class BigQueryWarehouse:
     process unless given, so a customer's own make a reader of the customer's project. With an `endpoint`
     (`host:port` of a stand-in, plain HTTP) none are used. `labels` go on every job, dataset and table, besides org,
     pipeline and run of what caused a job. `settings` say where and how the
-    statements of an org's runs are executed; without them all run in `project`, as BigQuery does it by itself. `kept`
+    statements of an org's runs are executed; without them all run in `project`, BigQuery's default. `kept`
     says after how long the partitions of a table expire.
     """
 

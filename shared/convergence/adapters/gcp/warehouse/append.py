@@ -50,11 +50,11 @@ class Appends:
             try:
                 refused = client.insert_rows_json(path, rows, row_ids=ids, **HTTP)
             except NotFound as error:
-                raise Transient(f"waiting for BigQuery to know the new table {where}") from error
+                raise Transient(f"waiting for BigQuery to see the new table {where}") from error
             # The columns were checked, so the table has them; its streaming side hears of a new one minutes later
             # (BigQuery, troubleshooting: metadata errors for streaming inserts).
             if any(_UNKNOWN in str(each.get("message")).lower() for row in refused for each in row["errors"]):
-                raise Transient(f"waiting for BigQuery to know the new columns of {where}")
+                raise Transient(f"waiting for BigQuery to see the new columns of {where}")
             return refused
 
         refused = await self._client.call(send, doing=f"appending to {where}", total_s=_NEW_TABLE_S)
@@ -70,7 +70,9 @@ def _batches(table: TableSchema, rows: Sequence[Row]) -> list[tuple[int, int]]:
     for number, row in enumerate(rows):
         of_row = len(json.dumps(row)) + _AROUND
         if of_row > BYTES_MAX:
-            raise SchemaMismatch(f"{table.name}: row {number + 1} has {of_row:,} bytes; a request takes {BYTES_MAX:,}")
+            raise SchemaMismatch(
+                f"{table.name}: row {number + 1} has {of_row:,} bytes; a request may have {BYTES_MAX:,}"
+            )
         if size + of_row > BYTES_MAX or number - start == BATCH:
             found.append((start, number))
             start, size = number, 0

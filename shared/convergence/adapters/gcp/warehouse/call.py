@@ -108,7 +108,7 @@ class Calls:
         """Return whether a call whose job failed took effect as a whole.
 
         Raises:
-            PartlyCommitted: it failed behind a COMMIT of its own, and may not run again.
+            PartlyCommitted: it failed after a COMMIT of its own, and may not run again.
         """
         marked = await self._ledger.find(asked.scope.dataset, asked.job_id)
         if marked is None or not marked.commits:

@@ -1,6 +1,6 @@
 """Calls of BigQuery's REST API: one client for a process, each call on a thread with its own timeout and retries.
 
-Google's client waits 600 s for a call and 2,400 s for a job by itself (google-cloud-bigquery 3.47, `retry.py`), longer
+Google's client by default waits 600 s for a call and 2,400 s for a job (google-cloud-bigquery 3.47, `retry.py`), longer
 than a function lives; both are switched off here.
 """
 

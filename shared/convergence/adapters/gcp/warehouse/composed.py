@@ -1,7 +1,7 @@
 """The script that is sent for a call: the bodies of the procedures, with every EXECUTE IMMEDIATE as a literal.
 
 The text stays its author's but for what is replaced: dynamic SQL, CALL (the body that it runs), RETURN (it leaves that
-body), central tables (the org's rows). Where a procedure decides itself what is committed, our statements stand in
+body), central tables (the org's rows). Where a procedure itself decides what is committed, our statements go in
 front of each COMMIT, and a write outside of a transaction gets one of its own.
 """
 
@@ -29,8 +29,9 @@ IS_OPEN: Final = "convergence_is_open"  # whether one is open, where only the ru
 
 
 class Composer:
-    """Composes one call. `complete` and `mark` are our statements for each COMMIT and each change that stands alone:
-    lineage, and the row of the ledger. Without them (a call that is one transaction, or only reads) both are ''.
+    """Composes one call. `complete` and `mark` are our statements for each COMMIT and each change outside of a
+    transaction: lineage, and the row of the ledger. Without them (a call that is one transaction, or only reads) both
+    are ''.
     """
 
     def __init__(self, reach: Reach, *, complete: str = "", mark: str = "") -> None:
@@ -43,7 +44,7 @@ class Composer:
         return self._edited(folded, Text(text, 1, 1), "", {})
 
     def procedure(self, folded: Folded, taken: Types) -> str:
-        """Return a procedure's block, without a semicolon. `taken`: the variables in sight where it stands."""
+        """Return a procedure's block, without a semicolon. `taken`: the variables in sight where it is called."""
         block = folded.body[0].at
         if not returns(folded.body):
             return self._edited(folded, block, "", taken)
@@ -133,9 +134,9 @@ class Composer:
         return inlined(callee, block, arguments, in_sight, number=self._labels, where=where)
 
     def _declarations(self, folded: Folded, whole: Text, body: Sequence[nodes.Node], taken: Types) -> Iterator[Edit]:
-        """A name that the caller has may not be declared again: it is set instead, and restored behind the body.
+        """A name that the caller has may not be declared again: it is set instead, and restored after the body.
 
-        DECLARE may not follow SET, so all defaults from the first such name on are set behind the last DECLARE.
+        DECLARE may not follow SET, so all defaults from the first such name on are set after the last DECLARE.
         """
         declared = [node for node in body if isinstance(node, nodes.Declare)]
         first = next((n for n, node in enumerate(declared) if _taken(node, taken)), None)
@@ -145,7 +146,7 @@ class Composer:
         for node in declared[first:]:
             if node.type is None:
                 place = f"{folded.source}:{node.at.line}:{node.at.column}"
-                raise StepFailed(f"{place}: write the type: a variable above has a name that a caller has too.")
+                raise StepFailed(f"{place}: write the variable's type: a caller has a variable of the same name.")
             fresh = [name for name in node.names if name.lower() not in taken]
             self._labels += 1
             names = ", ".join(f"`{name}`" for name in fresh) or f"convergence_nothing_{self._labels}"

@@ -289,7 +289,7 @@ def _read(file: RowFile, table: TableSchema, names: tuple[str, ...], kinds: Sequ
 
 
 def _digest(file: RowFile, names: Sequence[str], texts: Sequence[str]) -> str:
-    """Return the SQL of the row's digest: of all its texts, each behind its column's name."""
+    """Return the SQL of the row's digest: of all its texts, each after its column's name."""
     parts = ", ".join(f"CONCAT({quoted(names[place] + '=')}, {texts[place]})" for place in by_name(file, names))
     return f"SUBSTR(TO_HEX(MD5(ARRAY_TO_STRING([{parts}], CHR(31)))), 1, 16)"
 
@@ -315,7 +315,7 @@ def _bad_row(read: _Read, flags: Sequence[bool], texts: Sequence[str | None], li
 
 
 def _lines(file: RowFile, columns: int, rows: Sequence[Sequence[str | None]]) -> list[int]:
-    """Return the line of each row, found by its values: BigQuery does not say where a row stood. 0: not found."""
+    """Return the line of each row, found by its values: BigQuery does not say where a row was. 0: not found."""
     positions: dict[tuple[str | None, ...], list[int]] = {tuple(row): [] for row in rows}
     if rows and file.format is FileFormat.CSV:
         for line, record in csv_records(file):

@@ -1,7 +1,7 @@
 """A CALL as the block of statements that it runs.
 
 BigQuery lets no inner block declare a name again. So a name that caller and procedure share is one variable: its value
-is kept, set for the procedure, and restored behind it, also when an error leaves it.
+is kept, set for the procedure, and restored after it, also when an error leaves it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Types = Mapping[str, SqlType | None]
 
 
 def inlined(callee: Folded, block: str, arguments: Sequence[str], in_sight: Types, *, number: int, where: str) -> str:
-    """Return the statement that stands for a CALL, without a semicolon.
+    """Return the statement that replaces a CALL, without a semicolon.
 
     `block` is the procedure's body, `arguments` the expressions of the CALL, `in_sight` the variables that the caller
     has there. `number` makes our own names unique.

@@ -75,7 +75,7 @@ class Jobs:
             await until_done(self.client, job, what=what, wait_s=wait_s)
             if not job.error_result:
                 if not ours and _is_revoked(job):
-                    raise LeaseLost(f"job {name} was revoked: the next owner of its step went on")
+                    raise LeaseLost(f"job {name} was revoked: another owner has taken over its step")
                 return Ended(job, repeated=not ours, failed_before=attempt)
             if ours:
                 raise job_error(job.error_result, what=what)

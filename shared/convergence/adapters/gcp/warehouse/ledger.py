@@ -53,7 +53,7 @@ class Marked(NamedTuple):
 def refuse_other(job_id: str, known: str, fingerprint: str) -> None:
     """Raise `AppliedBefore` when a write that took effect had another input than it has now."""
     if known != fingerprint:
-        raise AppliedBefore(f"job {job_id} took effect before, with another input")
+        raise AppliedBefore(f"job {job_id} took effect earlier, with different input")
 
 
 class Ledger:
@@ -120,7 +120,7 @@ class Ledger:
         """Return the mark of a write whose job is known no more; raises `LeaseLost` where it never took effect."""
         found = await self.find(dataset, job_id)
         if found is None:
-            raise LeaseLost(f"job {job_id} was revoked: the next owner of its step went on")
+            raise LeaseLost(f"job {job_id} was revoked: another owner has taken over its step")
         refuse_other(job_id, found.fingerprint, fingerprint)
         return found
 

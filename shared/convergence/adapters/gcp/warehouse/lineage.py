@@ -46,7 +46,7 @@ def lineage_statements(project: str, tables: Iterable[tuple[str, str]], lineage:
         table = bigquery_name(project, dataset, name)
         where = f"convergence: {dataset}.{name}: "
         is_log = name in WRITTEN_LOGS.values()  # what a run notes belongs to the day on which it notes it
-        foreign = f" rows have another x_org_slug than '{lineage.org_slug}'. Nothing was written."
+        foreign = f" rows have an x_org_slug other than '{lineage.org_slug}'. Nothing was written."
         dateless = (
             " rows have no x_pipeline_run_date. Set it to the row's data date:"
             " it decides which rows a later run replaces. Nothing was written."

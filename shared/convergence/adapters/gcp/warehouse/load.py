@@ -1,8 +1,8 @@
 """From staged rows to visible ones.
 
-Rows that replace others come by one MERGE: BigQuery queues it behind others on the same partitions, where it cancels
-one of two transactions on the same table. Its job id proves that it happened, and sent again it leaves the same rows.
-Rows that are added to others would be there twice, so their INSERT is in a transaction with a row of the ledger
+Rows that replace others are loaded by one MERGE: BigQuery queues it behind others on the same partitions, where it
+cancels one of two transactions on the same table. Its job id proves that it happened, and sent again it leaves the same
+rows. Rows that are added to others would be there twice, so their INSERT is in a transaction with a row of the ledger
 (docs/adr/0014-a-load-is-one-merge.md).
 """
 

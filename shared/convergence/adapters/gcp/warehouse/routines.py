@@ -121,7 +121,7 @@ class Routines:
             message = f"the file defines {procedure.name!r}, but its name is {routine.name!r}"
             problems.append(ConfigError(message, where=routine.source))
         if len(_described(routine)) > DESCRIPTION_MAX:
-            problems.append(ConfigError("the file is too long to be kept; split the procedure", where=routine.source))
+            problems.append(ConfigError("the file is too long to be stored; split the procedure", where=routine.source))
         return problems
 
     async def _store(self, routine: Routine) -> None:

@@ -84,7 +84,7 @@ class Tables:
                 _warn_of_partitions(dataset, table, found)
                 self._ensured.add((dataset, table))
                 return
-        raise Transient(f"{dataset}.{table.name}: others change this table at the same time")
+        raise Transient(f"{dataset}.{table.name}: others are changing this table at the same time")
 
     async def find(self, dataset: str, name: str) -> bigquery.Table | None:
         """Return the table's description, None when the table does not exist."""
@@ -209,7 +209,7 @@ class Tables:
             elif stored[column.name] != column_type(column):
                 raise SchemaMismatch(
                     f"{dataset}.{table.name}: column {column.name!r} is {column_type(column)} in the schema file,"
-                    f" but {stored[column.name]} in the table. Give the new type a new column."
+                    f" but {stored[column.name]} in the table. Add a new column for the new type."
                 )
         changes = [
             *(["schema"] if added or relaxed else []),
@@ -248,7 +248,8 @@ def _warn_of_partitions(dataset: str, table: TableSchema, found: bigquery.Table 
     stored = found.time_partitioning.field if found is not None and found.time_partitioning is not None else None
     if found is not None and table.partition_by is not None and stored != table.partition_by:
         logger.warning(
-            "%s.%s is partitioned by %s, its schema file names %s: loads stay correct, but read all of it. Copy it"
+            "%s.%s is partitioned by %s, but its schema file names %s: loads stay correct, but scan the whole table."
+            " Copy it"
             " into a new one (docs/bigquery.md, Partitions).",
             dataset,
             table.name,

@@ -42,7 +42,7 @@ async def until_done(client: Client, job: AnyJob, *, what: str, wait_s: float | 
         while job.state != "DONE":
             left_s = HOLD_S if end is None else min(HOLD_S, (end - clock.now()).total_seconds())
             if left_s <= 0:
-                raise StillRunning(f"{what} goes on as job {job.job_id}: ask again")
+                raise StillRunning(f"{what} continues as job {job.job_id}: ask again")
             if is_query:
                 await _hold(client, job, left_s)
             await clock.sleep(min(pause_s, left_s))

@@ -38,7 +38,7 @@ def fold_procedure(
 
     Raises:
         Denied: SQL that is not known before the call, with `file:line:column` and what is not known.
-        StepFailed: a statement that BigQuery refuses wherever it stands: a name declared twice, SQL that is a block.
+        StepFailed: a statement that BigQuery refuses anywhere: a name declared twice, SQL that is a block.
     """
     return _Folder(find, system, [0]).procedure(procedure, values, ())
 
@@ -145,7 +145,7 @@ class _Walk:
                 raise _Refused(f"names that begin with {RESERVED!r} are reserved: rename the variable {name!r}.")
             if name.lower() in self.types:
                 raise _Refused(
-                    f"{name!r} is declared already, as a variable or an argument: BigQuery needs another name."
+                    f"{name!r} is declared already, as a variable or an argument: BigQuery requires a different name."
                 )
             self._folded.declared[name.lower()] = self.types[name.lower()] = node.type
             known[name.lower()] = self._typed(value, name)
@@ -158,7 +158,7 @@ class _Walk:
             body = parse_script(text, "EXECUTE IMMEDIATE")
             if len(body) != 1 or not isinstance(body[0], nodes.Sql):
                 raise _Refused(
-                    "EXECUTE IMMEDIATE runs one SQL statement: CALL, blocks, variables and jumps stay outside."
+                    "EXECUTE IMMEDIATE runs one SQL statement: CALL, blocks, variables and jumps are not allowed in it."
                 )
             text = body[0].at.sql
         self._folded.texts[node] = text
@@ -218,7 +218,7 @@ class _Walk:
         self._forget(node.body, known, f"it may change in the loop at line {node.at.line}")
         name = node.name.lower()
         if name in self.types:
-            raise _Refused(f"{node.name!r} is declared already: BigQuery needs another name for the rows.")
+            raise _Refused(f"{node.name!r} is declared already: BigQuery requires a different name for the rows.")
         self.types[name] = None
         self.body(node.body, {**known, name: Unknown(f"it comes from a query at line {node.at.line}")})
         del self.types[name]

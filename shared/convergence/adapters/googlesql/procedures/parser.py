@@ -65,7 +65,7 @@ def _check_options(tokens: Tokens) -> None:
         tokens.take()
         tokens.expect("=")
         if name == "strict_mode" and tokens.word() not in {"TRUE", "FALSE"}:
-            raise tokens.error("strict_mode is TRUE or FALSE")
+            raise tokens.error("strict_mode must be TRUE or FALSE")
         tokens.until({",", ")"}, "a value")
         if not tokens.accept(","):
             break

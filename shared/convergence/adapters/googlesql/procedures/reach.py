@@ -111,7 +111,10 @@ class _Reader:
                 self.reach.perhaps.add(Place(id(folded), node))
         for folded, node, where in self._defines:
             if transactions.at(folded, node) & OPEN:
-                raise StepFailed(f"{where}: a transaction takes DDL on temporary tables only: put it before or behind.")
+                raise StepFailed(
+                    f"{where}: a transaction takes DDL on temporary tables only: move it before or"
+                    " after the transaction."
+                )
 
     def _body(self, folded: Folded, body: Sequence[nodes.Node], types: Types) -> None:
         for node in body:

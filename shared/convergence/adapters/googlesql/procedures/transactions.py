@@ -20,7 +20,7 @@ OPEN: Final[States] = frozenset({True})
 
 
 class _Flow(NamedTuple):
-    """`end`: the states behind a statement. `failing`: those in which an error may be raised. `all`: those inside."""
+    """`end`: the states after a statement. `failing`: those in which an error may be raised. `all`: those inside."""
 
     end: States
     failing: States = frozenset()

@@ -207,7 +207,7 @@ class SqliteDocuments:
             self._execute("VACUUM")
             self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
-            raise StorageFault(f"the state could not be made smaller: {error}") from error
+            raise StorageFault(f"the state could not be compacted: {error}") from error
 
     def _undone(self, error: Exception) -> Exception:
         if self.connection.in_transaction:

@@ -69,7 +69,7 @@ class Query:
 
 
 def _behind(keys: Sequence[tuple[str, bool]], after: Sequence[Any]) -> tuple[str, list[Any]]:
-    """Return the keyset condition `(k1, k2, …) behind after`, each key with its own direction."""
+    """Return the keyset condition `(k1, k2, …) after after`, each key with its own direction."""
     cases, values = [], []
     for depth, (key, descending) in enumerate(keys):
         equal = [f"{keys[i][0]} = ?" for i in range(depth)]

@@ -110,7 +110,7 @@ def _resolve_grouping(select: exp.Select, group: exp.Expr) -> None:
 
 
 def _grouped(group: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield what stands alone in GROUP BY, within ROLLUP, CUBE, GROUPING SETS and brackets too."""
+    """Yield what is alone in GROUP BY, within ROLLUP, CUBE, GROUPING SETS and brackets too."""
     parts = [group.this] if isinstance(group, exp.Paren) else group.expressions
     parts = [*parts, *(each for key in ("rollup", "cube", "grouping_sets") for each in group.args.get(key) or [])]
     for part in parts:
@@ -150,7 +150,8 @@ def _refuse_nested_aggregates(column: exp.Expr, meant: exp.Expr, clause: exp.Exp
     while parent is not None and parent is not clause:
         if isinstance(parent, exp.AggFunc) and not isinstance(parent.parent, exp.Window):
             raise StepFailed(
-                f"{column.name!r} means the alias of an aggregate here, which {parent.sql('bigquery')} cannot hold:"
-                " give the alias another name than the column."
+                f"{column.name!r} refers to the alias of an aggregate here, which {parent.sql('bigquery')} cannot"
+                " contain:"
+                " give the alias a name other than the column's."
             )
         parent = parent.parent

@@ -87,7 +87,7 @@ def _fit(name: str, kind: SqlType, value: exp.Expr) -> None:
         return
     fitted = fit_fields(value.copy(), exp.DataType.build(str(kind), dialect="bigquery"))
     if fitted is not None and value.parent is None:
-        raise StepFailed(f"The column {name!r} has structs with other names: write the columns instead of *.")
+        raise StepFailed(f"The column {name!r} has structs with different field names: write the columns instead of *.")
     if fitted is not None:
         value.replace(fitted)
 

@@ -52,7 +52,7 @@ def _target() -> DuckDB:
 
 def _plain(word: str) -> str:
     if not _PLAIN.fullmatch(word):
-        raise StepFailed(f"{word!r} cannot stand here: letters, digits and underscores only.")
+        raise StepFailed(f"{word!r} is not allowed here: use letters, digits and underscores only.")
     return word
 
 

@@ -110,7 +110,7 @@ class Execution:
             return Variable(kind or found, value)
 
     def select(self, sql: str, text: Text) -> Outcome:
-        """Return the rows of a query that stands at `text`."""
+        """Return the rows of a query whose text is at `text`."""
         with self.at(text):
             translation = self._statements.prepare(self.job, sql, self.surroundings())
             values = self.values()

@@ -26,7 +26,7 @@ FindProcedure = Callable[[str], nodes.Procedure]
 
 
 class Interpreter:
-    """One call, from its first statement to its last. Not for use twice.
+    """One call, from its first statement to its last. Not reusable.
 
     `context` holds for every statement; `find` returns a procedure by the path that CALL names; `complete`
     makes the commits of a procedure that decides itself what is committed (`undo`).
@@ -150,7 +150,7 @@ class Interpreter:
         body = parse_script(sql, "EXECUTE IMMEDIATE")
         if len(body) != 1 or not isinstance(body[0], nodes.Sql):
             raise StepFailed(
-                "EXECUTE IMMEDIATE runs one SQL statement: CALL, blocks, variables and jumps stay outside."
+                "EXECUTE IMMEDIATE runs one SQL statement: CALL, blocks, variables and jumps are not allowed in it."
             )
         used = [(name, self.execution.evaluate(value, None)) for name, value in node.using]
         context = replace(

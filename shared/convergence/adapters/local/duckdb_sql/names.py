@@ -31,7 +31,7 @@ class Names:
         self._known: dict[int, Seen] = {}
 
     def is_column(self, name: str, node: exp.Expr) -> bool:
-        """Whether an unqualified name where `node` stands is a column, or the name of a source."""
+        """Whether an unqualified name at the place of `node` is a column, or the name of a source."""
         name = name.lower()
         in_sight = any(seen.has(name) for seen in self._in_sight(node))
         return in_sight or name in _aliases_in_sight(node)
@@ -99,7 +99,7 @@ class Names:
 
 
 def enclosing(node: exp.Expr) -> Iterator[tuple[exp.Expr, exp.Expr]]:
-    """Yield each statement whose sources `node` can see, innermost first, with the clause that `node` stands in.
+    """Yield each statement whose sources `node` can see, innermost first, with the clause that contains `node`.
 
     A derived table and a CTE see nothing of the statement that reads them.
     """

@@ -24,7 +24,7 @@ def expand_pivots(tree: exp.Expr) -> None:
     """
     for pivot in list(tree.find_all(exp.Pivot)):
         if len(pivot.args.get("fields") or []) != 1:
-            raise StepFailed("PIVOT stands behind a table: FROM t PIVOT(SUM(a) FOR b IN (…)).")
+            raise StepFailed("PIVOT must follow a table: FROM t PIVOT(SUM(a) FOR b IN (…)).")
         if not pivot.args.get("unpivot") and pivot.parent is not None:
             _expand(pivot, pivot.parent)
 

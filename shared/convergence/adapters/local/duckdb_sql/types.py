@@ -1,6 +1,6 @@
 """DuckDB's spelling of GoogleSQL types, both ways. No sqlglot here: loading rows must not pay for its import.
 
-NUMERIC is DECIMAL(38,9), exactly BigQuery's range. BIGNUMERIC has 76 digits there and 38 here, 18 of them behind
+NUMERIC is DECIMAL(38,9), exactly BigQuery's range. BIGNUMERIC has 76 digits there and 38 here, 18 of them after
 the point: what does not fit is an error, never a rounding of the integer part.
 """
 

@@ -43,7 +43,7 @@ def _minutes(zone: str) -> int | None:
         return None
     hours, minutes = int(found[2]), int(found[3] or 0)
     if hours > 14 or minutes > 59:
-        raise StepFailed(f"{zone!r} is not a time zone: an offset lies between -14:00 and +14:00.")
+        raise StepFailed(f"{zone!r} is not a time zone: an offset must be between -14:00 and +14:00.")
     return (hours * 60 + minutes) * (-1 if found[1] == "-" else 1)
 
 

@@ -136,7 +136,7 @@ class RestReader:
             if "jobReference" not in answer:
                 raise StepFailed("BigQuery answers without jobComplete and jobReference: check its address")
             if asked and end is not None and self._clock.now() >= end:
-                raise StillRunning(f"the query goes on as job {answer['jobReference']['jobId']}: ask again")
+                raise StillRunning(f"the query continues as job {answer['jobReference']['jobId']}: ask again")
             if asked or end is None:
                 await self._clock.sleep(_PAUSE_S)
             asked += 1
@@ -193,7 +193,9 @@ def _refused(status: int, body: bytes) -> ConvergenceError:
     if status == 409:
         return _Exists(f"BigQuery: {message}")
     if status == 401:
-        return CredentialRejected("BigQuery does not know the credential (401): store a new key of the service account")
+        return CredentialRejected(
+            "BigQuery does not recognize the credential (401): store a new key of the service account"
+        )
     if status == 403:
         return CredentialRejected(f"BigQuery: the service account may not do this. {ROLES} Google says: {message}")
     if reason == "bytesBilledLimitExceeded" or "limit for bytes billed" in message:

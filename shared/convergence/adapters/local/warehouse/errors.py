@@ -109,7 +109,9 @@ def wrong_statement(error: duckdb.Error, columns: Iterable[str]) -> ConvergenceE
         known = set(columns) | set(re.findall(r'"([^"]+)"', candidates.group(1)) if candidates else ())
         return StepFailed(f"There is no column {name!r}.{did_you_mean(name, known)}")
     if is_ambiguous(error):
-        return StepFailed("The type of a function's argument is not known here: say it, such as CAST(… AS NUMERIC)")
+        return StepFailed(
+            "The type of a function's argument is not known here: state it, for example with CAST(… AS NUMERIC)"
+        )
     return translate_error(error)
 
 

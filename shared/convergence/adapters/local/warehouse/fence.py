@@ -3,7 +3,7 @@
 The first check (`googlesql.access`) reads the tree of our own parser. This one trusts nothing of that: it takes the
 text that is about to run and asks DuckDB. Its lexer says what a statement writes (the target follows the verb), its
 binder what it reads: the plan before optimization has every table, with views and macros followed. What is not
-known here is refused. A read runs in a read-only transaction besides (`Job.transaction`).
+known here is refused. A read also runs in a read-only transaction (`Job.transaction`).
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _refuse_names_of_logs(job: Job, names: set[str]) -> None:
     """
     logs = {name for (name,) in job.execute(_LOGS, {"dataset": SHARED_DATASET}).fetchall()}
     if taken := names & logs.union(CENTRAL_TABLES, WRITTEN_LOGS.values()):
-        raise Denied(f"{min(taken)} is the name of a log; give the table or view another one.")
+        raise Denied(f"{min(taken)} is the name of a log; give the table or view another name.")
 
 
 def _check_target(fence: Fence, kind: str, words: list[str]) -> str:

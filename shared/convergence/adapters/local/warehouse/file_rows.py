@@ -45,9 +45,9 @@ _LINE: Final = re.compile(r"CSV Error on Line: (\d+)")
 _JSON_LINE: Final = re.compile(r"in (?:record/value|line|record) (\d+)")
 _FOUND: Final = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 _REASONS: Final = (
-    ("unterminated quote", "a quoted value does not end, or goes on behind its quote"),
-    ("not utf-8", "it is not UTF-8; say which encoding it is: config.encoding"),
-    ("invalid state", "its lines end in different ways, or a quote stands where none may be"),
+    ("unterminated quote", "a quoted value does not end, or continues after its closing quote"),
+    ("not utf-8", "it is not UTF-8; set config.encoding"),
+    ("invalid state", "its lines end in different ways, or a quote appears where none is allowed"),
     ("Maximum line size", "a line is longer than 2 MiB"),
 )
 
@@ -125,7 +125,7 @@ def _columns(job: Job, file: RowFile) -> tuple[tuple[str, ...], tuple[str, ...]]
     raw = [name for (name,) in job.execute(statement("parquet_names", file=path)).fetchall()]
     names = tuple(name for name, *_ in described)
     if len({name.lower() for name in raw}) < len(raw):
-        raise SchemaMismatch(f"{file.name}: two of its columns have the same name, in upper or lower case.")
+        raise SchemaMismatch(f"{file.name}: two of its columns have names that differ only in case.")
     return names, tuple(kind for _, kind, *_ in described)
 
 
@@ -224,7 +224,7 @@ def _rest(plan: _Plan) -> str:
 
 
 def _digest(plan: _Plan) -> str:
-    """Return the SQL of the row's digest: of all its texts, each behind its column's name."""
+    """Return the SQL of the row's digest: of all its texts, each after its column's name."""
     texts = (
         f"{quoted(plan.fed.names[place] + '=')} || {as_text(f'c{place}', plan.kinds[place], plan.file)}"
         for place in by_name(plan.file, plan.fed.names)

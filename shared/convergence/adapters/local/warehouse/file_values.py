@@ -27,7 +27,7 @@ _WHOLE: Final = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT
 _CLOCKS: Final = frozenset({"TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP_S"})  # without a zone, which means UTC
 _PLAIN: Final = frozenset({"BOOLEAN", *_WHOLE})  # JSON has them
 _NESTED: Final = re.compile(r"^(MAP|STRUCT|UNION)\(|\[\d*\]$")
-# The digits behind the point that count, of a number that may have an exponent; never fewer than there are.
+# The digits after the decimal point that count, of a number that may have an exponent; never fewer than there are.
 _BEHIND: Final = (
     "length(rtrim(regexp_extract($x, '\\.([0-9]*)', 1), '0'))"
     " - coalesce(TRY_CAST(regexp_extract($x, '[eE]([+-]?[0-9]+)', 1) AS INTEGER), 0)"

@@ -105,7 +105,7 @@ class Job:
             return known
         statements = self._running.extract_statements(sql)
         if len(statements) != 1:
-            raise StepFailed(f"The warehouse runs one statement at a time; this text is {len(statements)}.")
+            raise StepFailed(f"The warehouse runs one statement at a time; this text has {len(statements)}.")
         self._parses.add(sql, statements[0])
         return statements[0]
 

@@ -23,21 +23,21 @@ def find(job: Job, job_id: str, fingerprint: str, *, repeatable: bool = False) -
 
     Raises:
         LeaseLost: it was revoked.
-        PartlyCommitted: it is a procedure that failed behind a COMMIT of its own.
-        AppliedBefore: it took effect with another input.
+        PartlyCommitted: it is a procedure that failed after a COMMIT of its own.
+        AppliedBefore: it took effect with different input.
     """
     known = _read(job, job_id)
     if known is None:
         return None
     answer, effect = known
     if answer.get("revoked"):
-        raise LeaseLost(f"job {job_id} was revoked: the next owner of its step went on")
+        raise LeaseLost(f"job {job_id} was revoked: another owner has taken over its step")
     if effect.partial:
         if repeatable:
             return None
         raise partly_committed(str(answer["procedure"]), answer[_COMMITS])
     if effect.fingerprint != fingerprint:
-        raise AppliedBefore(f"job {job_id} took effect on {effect.at:%Y-%m-%d %H:%M} UTC with another input")
+        raise AppliedBefore(f"job {job_id} took effect on {effect.at:%Y-%m-%d %H:%M} UTC with different input")
     return answer
 
 

@@ -34,7 +34,7 @@ def set_lineage(job: Job, written: Iterable[tuple[str, str]], lineage: Lineage) 
         foreign, dateless, missing = found or (0, 0, 0)
         if foreign:
             raise StepFailed(
-                f"{dataset}.{table}: {foreign} rows have another x_org_slug than {lineage.org_slug!r}."
+                f"{dataset}.{table}: {foreign} rows have an x_org_slug other than {lineage.org_slug!r}."
                 " Nothing was written."
             )
         if dateless:

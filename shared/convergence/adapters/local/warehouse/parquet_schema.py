@@ -14,7 +14,7 @@ from convergence.errors import InvalidInput
 from convergence.ports.warehouse import Column
 
 _DECIMAL: Final = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
-_WHOLE_DIGITS: Final = 29  # of a NUMERIC, in front of the point; nine are behind it
+_WHOLE_DIGITS: Final = 29  # of a NUMERIC, before the decimal point; nine are after it
 
 
 def parquet_columns(file: Path) -> tuple[Column, ...]:

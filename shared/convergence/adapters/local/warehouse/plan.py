@@ -27,7 +27,7 @@ _PART: Final = re.compile(r'"((?:[^"]|"")*)"|([^".]+)')
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """One table that is read; `dataset` is '' for a list of the catalogue. `conditions` stand right above it."""
+    """One table that is read; `dataset` is '' for a list of the catalogue. `conditions` are right above it."""
 
     catalog: str
     dataset: str

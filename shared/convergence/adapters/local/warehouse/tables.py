@@ -107,7 +107,7 @@ def _add_columns(job: Job, dataset: str, table: TableSchema, found: dict[str, st
         elif _plain(stored) != _plain(expected):
             raise SchemaMismatch(
                 f"{dataset}.{table.name}: column {column.name!r} is {column_type(column)} in the schema file,"
-                f" but {stored} in the table. Give the new type a new column."
+                f" but {stored} in the table. Add a new column for the new type."
             )
 
 

@@ -66,11 +66,11 @@ _SENTENCES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], 
         ),
         (
             r"Window functions are not supported here.*|.*cannot contain window functions!?",
-            lambda _: "An analytic function needs OVER (…) and stands in SELECT, QUALIFY or ORDER BY.",
+            lambda _: "An analytic function needs OVER (…) and is allowed in SELECT, QUALIFY or ORDER BY only.",
         ),
         (
             r"aggregate function calls cannot be nested.*",
-            lambda _: "An aggregate of an aggregate is not possible: make the inner one in a subquery.",
+            lambda _: "An aggregate of an aggregate is not possible: compute the inner one in a subquery.",
         ),
         (
             r"(\w+(?: BY)?) clause cannot contain aggregates!",
@@ -79,13 +79,13 @@ _SENTENCES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], 
         (
             r"(ORDER|GROUP BY) term out of range - should be between (\d+) and (\d+)",
             lambda found: (
-                f"A number in {found[1].removesuffix(' BY')} BY is the place of a column of the SELECT: "
+                f"A number in {found[1].removesuffix(' BY')} BY is the position of a column in the SELECT list: "
                 f"{found[2]} to {found[3]}."
             ),
         ),
         (
             r"More than one row returned by a subquery.*",
-            lambda _: "A subquery that stands for a value returned more than one row: use LIMIT 1 or an aggregate.",
+            lambda _: "A subquery used as a value returned more than one row: use LIMIT 1 or an aggregate.",
         ),
         (
             r"Could not parse string \"(.*?)\" according to format specifier \"(.*?)\".*",

@@ -82,7 +82,7 @@ def columns_of(fields: list[Any], *, where: str, path: str) -> tuple[Column, ...
     columns: list[Column] = []
     for number, field in enumerate(fields):
         if not isinstance(field, dict):
-            raise ConfigError("a field is an object with name and type", where=where, path=f"{path}[{number}]")
+            raise ConfigError("a field must be an object with name and type", where=where, path=f"{path}[{number}]")
         column = _column(field, where=where, path=f"{path}{field.get('name', f'[{number}]')}")
         if column.name.lower() in {other.name.lower() for other in columns}:
             raise ConfigError(f"the column {column.name!r} appears twice", where=where, path=path)
@@ -105,9 +105,9 @@ def _column(field: Mapping[str, Any], *, where: str, path: str) -> Column:
         raise ConfigError(f"{mode!r} is not a mode.{did_you_mean(mode, MODES)}", where=where, path=path)
     nested = field.get("fields", [])
     if (kind in {"RECORD", "STRUCT"}) != bool(nested):
-        raise ConfigError("a RECORD has fields, other types do not", where=where, path=path)
+        raise ConfigError("a RECORD must have fields, other types must not", where=where, path=path)
     if name in _LINEAGE and (kind != _LINEAGE[name][0] or mode == "REPEATED"):
-        raise ConfigError(f"the lineage column {name!r} is {_LINEAGE[name][0]}", where=where, path=path)
+        raise ConfigError(f"the lineage column {name!r} must be {_LINEAGE[name][0]}", where=where, path=path)
     fields = columns_of(nested, where=where, path=f"{path}.")
     if any(each.bounds for each in fields):
         raise ConfigError("a field of a RECORD takes no length or precision", where=where, path=path)

@@ -110,14 +110,14 @@ def _current(options: Mapping[str, Any], known: set[str], *, where: str) -> tupl
     if columns is None:
         return None
     if not isinstance(columns, list) or not set(columns) <= known:
-        raise ConfigError("current_by is a list of the table's own columns, which may be empty", where=where)
+        raise ConfigError("current_by must be a list of the table's own columns, which may be empty", where=where)
     return tuple(columns)
 
 
 def _also_named(options: Mapping[str, Any], *, where: str) -> tuple[str, ...]:
     names = options.get("also_named", [])
     if not isinstance(names, list) or not all(isinstance(name, str) and NAME.fullmatch(name) for name in names):
-        raise ConfigError("also_named is a list of table names", where=where)
+        raise ConfigError("also_named must be a list of table names", where=where)
     return tuple(names)
 
 

@@ -213,7 +213,7 @@ def day_of(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise InvalidInput(f"{text!r} is not a day") from None
+        raise InvalidInput(f"{text!r} is not a day such as 2026-11-01") from None
 
 
 def _line(body: LineBody) -> InvoiceLine:

@@ -122,7 +122,7 @@ def ago(now: datetime, age: str | None) -> datetime | None:
     try:
         return None if known is None else now - known
     except OverflowError as error:
-        raise InvalidInput(f"{age} ago is before the first year there is") from error
+        raise InvalidInput(f"{age} ago is before the year 1") from error
 
 
 @router.get("/{org}", response_model=DeadLetters, responses=documented(404))

@@ -24,7 +24,7 @@ from convergence.tenants.orgs import check_runnable
 
 router = APIRouter(prefix="/pipelines", tags=["state"])
 LOOK_S: Final = 0.5
-LONGEST_S: Final = 900.0  # of a stream; then its client connects again, and goes on behind what it has seen
+LONGEST_S: Final = 900.0  # of a stream; then its client connects again, and continues after what it has seen
 KEEP_ALIVE_LOOKS: Final = 30
 CHECK_LOOKS: Final = 4  # a revoked key ends its streams within about two seconds
 EVENT: Final = {  # as a client sees one; the data is a `Move` as JSON
@@ -112,7 +112,7 @@ async def stream_moves(
 ) -> AsyncIterator[bytes]:
     """Poll the store, so that it works with a worker in this process or elsewhere.
 
-    `counted`: go on behind the run's end until its end steps are done and its rows and warnings are counted.
+    `counted`: continue after the run's end until its end steps are done and its rows and warnings are counted.
     """
     sent = looks = 0
     quiet = 0

@@ -106,7 +106,7 @@ def _with_credential(at: Runtime, pipeline: str, given: Mapping[str, Any]) -> di
     if "credential" not in given or "credential" in specs or len(secrets) != 1:
         return dict(given)
     if secrets[0] in given:
-        raise InvalidInput(f"credential says the same as {secrets[0]}: give one of them")
+        raise InvalidInput(f"credential means the same as {secrets[0]}: give one of them")
     value = given["credential"]
     text = value if isinstance(value, str) else write_json(value)
     return {secrets[0]: text, **{name: each for name, each in given.items() if name != "credential"}}

@@ -72,7 +72,7 @@ async def history(
     provider: Annotated[str | None, Query(max_length=100)] = None,
     status: Status | None = None,
     limit: Annotated[int, Query(ge=1, le=views.PAGE_MAX)] = 50,
-    cursor: Annotated[str | None, Query(max_length=2_000, description="From the page before.")] = None,
+    cursor: Annotated[str | None, Query(max_length=2_000, description="From the previous page.")] = None,
 ) -> Json:
     """Return the org's runs, latest first."""
     await at.services.orgs.get(org)
@@ -102,7 +102,10 @@ async def transitions(org: OrgName, run_id: RunId, at: At, _: Reader) -> Json:
     "/logs/{org}/{run_id}/download",
     response_class=Response,
     responses={
-        200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}, "description": "One entry a line."},
+        200: {
+            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+            "description": "One entry per line.",
+        },
         **documented(404),
     },
 )

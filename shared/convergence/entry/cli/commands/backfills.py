@@ -84,7 +84,7 @@ _change("cancel", feed.cancel_backfill, "End BACKFILL and cancel its runs.")
 @click.argument("backfill_id", metavar="BACKFILL")
 @click.pass_obj
 def resume(session: Session, org: str, backfill_id: str) -> int:
-    """Go on with a paused or stopped BACKFILL; without a server, also with one that a killed process left running.
+    """Resume a paused or stopped BACKFILL; without a server, also with one that a killed process left running.
 
     \b
     Example:

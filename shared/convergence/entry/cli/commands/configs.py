@@ -17,7 +17,7 @@ _CHANGED, _YOURS, _MISSING = "changed", "yours", "missing"
 _SAYS: Final = {
     _CHANGED: "differs from the shipped file",
     _YOURS: "is not shipped",
-    _MISSING: "is shipped, and not in your folder",
+    _MISSING: "is shipped, but not in your folder",
 }
 
 

@@ -57,9 +57,11 @@ def command() -> None:
     "to_url",
     required=True,
     metavar="URL",
-    help="Where to: a folder, s3://bucket/folder, gs://bucket/folder or azure://account/container/folder.",
+    help="Destination: a folder, s3://bucket/folder, gs://bucket/folder or azure://account/container/folder.",
 )
-@click.option("--credential", default="", metavar="PROVIDER", help="Whose stored credential opens the bucket.")
+@click.option(
+    "--credential", default="", metavar="PROVIDER", help="The provider whose stored credential opens the bucket."
+)
 @click.pass_obj
 def focus(
     session: Session,
@@ -150,7 +152,7 @@ async def _opened(services: Services, org: str, bucket: Bucket, credential: str)
     store = await services.objects(org, services.http).open(bucket.place, secret)
     try:
         if not isinstance(store, WritableStore):
-            raise InvalidInput(f"a place of the kind {bucket.place.kind} takes no files")
+            raise InvalidInput(f"a place of the kind {bucket.place.kind} does not take files")
         yield Below(store, bucket.folder)
     finally:
         await store.close()

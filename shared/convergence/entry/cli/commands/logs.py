@@ -80,7 +80,7 @@ def _show(session: Session, run: RunSummary, entries: list[dict[str, Any]], step
 
 
 def _print(out: Output, entry: dict[str, Any], width: int) -> None:
-    """Print a line of the timeline; on a terminal where it does not fit, what happened stands below it."""
+    """Print a line of the timeline; on a terminal where it does not fit, what happened is below it."""
     when = f"{entry['at'][:23].replace('T', ' ')}  {entry['step_id'] or '':<{width}}"
     word, happened = _description(entry)
     first, _, more = happened.partition("\n")

@@ -30,11 +30,11 @@ def command() -> None:
 
 @command.command("create", cls=Command)
 @click.argument("slug")
-@click.option("--name", default="", help="For people; the slug without it.")
-@click.option("--daily", type=_count, default=100, show_default=True, help="Runs a day (UTC).")
-@click.option("--monthly", type=_count, default=3000, show_default=True, help="Runs a month (UTC).")
-@click.option("--concurrent", type=_count, default=20, show_default=True, help="Runs at the same time.")
-@click.option("--profile", multiple=True, metavar="NAME=VALUE", help="A name for templates, such as admin_email.")
+@click.option("--name", default="", help="Display name; by default the slug.")
+@click.option("--daily", type=_count, default=100, show_default=True, help="Runs per day (UTC).")
+@click.option("--monthly", type=_count, default=3000, show_default=True, help="Runs per month (UTC).")
+@click.option("--concurrent", type=_count, default=20, show_default=True, help="Concurrent runs.")
+@click.option("--profile", multiple=True, metavar="NAME=VALUE", help="A value for templates, such as admin_email.")
 @click.pass_obj
 def create(
     session: Session, slug: str, name: str, daily: int, monthly: int, concurrent: int, profile: Sequence[str]

@@ -69,7 +69,7 @@ def parameters_table(out: Output, found: list[dict[str, Any]], third: str = "def
 
 
 def _implicit(name: str, kind: str) -> dict[str, Any]:
-    return described(name, ParameterSpec(description="every pipeline has it")) | {"type": kind}
+    return described(name, ParameterSpec(description="every pipeline takes it")) | {"type": kind}
 
 
 def _remote(server: Server, pipeline: str) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ def command(session: Session, provider: str | None) -> int:
     if provider is not None:
         found = [row for row in found if row["provider"] == provider]
         if not found:
-            raise NotFound(f"no pipeline is of the provider {provider[:100]!r}.{did_you_mean(provider, known)}")
+            raise NotFound(f"no pipeline belongs to the provider {provider[:100]!r}.{did_you_mean(provider, known)}")
     if session.out.json:
         session.out.data({"pipelines": found})
         return 0

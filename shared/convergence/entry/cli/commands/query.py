@@ -29,7 +29,7 @@ _FORMS: Final = ("table", "vertical", "csv", "json", "parquet")
     "--output",
     "form",
     type=click.Choice(_FORMS),
-    help="How rows are printed: vertical is one value a line; parquet is for a pipe or file.",
+    help="How rows are printed: vertical is one value per line; parquet is for a pipe or file.",
 )
 @click.option("--csv", "as_csv", is_flag=True, help="The same as --output csv.")
 @click.option(
@@ -38,14 +38,16 @@ _FORMS: Final = ("table", "vertical", "csv", "json", "parquet")
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="To this Parquet file, with the types of the columns.",
 )
-@click.option("--limit", type=click.IntRange(1, 1_000_000), default=ROWS_MAX, show_default=True, help="Rows at most.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1_000_000), default=ROWS_MAX, show_default=True, help="Maximum number of rows."
+)
 @click.option(
     "--timeout",
     "timeout_s",
     type=click.FloatRange(0.1, 86_400),
     default=600.0,
     show_default=True,
-    help="Seconds that the statement may take.",
+    help="Maximum run time of the statement, in seconds.",
 )
 @click.pass_obj
 def command(
@@ -105,7 +107,7 @@ def _form(session: Session, form: str | None, parquet: Path | None, *, as_csv: b
     chosen = [(option, value) for option, value in named.items() if value is not None]
     for (first, value), (second, other) in pairwise(chosen):
         if value != other:
-            raise InvalidInput(f"{first} and {second} cannot go together")
+            raise InvalidInput(f"{first} and {second} cannot be combined")
     return chosen[0][1] if chosen else "table"
 
 

@@ -26,7 +26,9 @@ from convergence.ports.warehouse import QueryResult, Scope, Statement
 @click.option("--csv", "as_csv", is_flag=True, help="CSV instead of a table.")
 @click.option("--from", "first", type=Day(), metavar="DATE", help="Only charges from this day on, also TODAY-7.")
 @click.option("--to", "last", type=Day(), metavar="DATE", help="Only charges up to this day.")
-@click.option("--views", is_flag=True, help="Print statements that make the reports views in BigQuery; run nothing.")
+@click.option(
+    "--views", is_flag=True, help="Print statements that create the reports as views in BigQuery; run nothing."
+)
 @click.pass_obj
 def command(
     session: Session, org: str, name: str | None, as_csv: bool, views: bool, first: str | None, last: str | None
@@ -41,7 +43,7 @@ def command(
       convergence report acme forecast --csv
     """
     if as_csv and session.out.json:
-        raise InvalidInput("--csv and --json cannot go together")
+        raise InvalidInput("--csv and --json cannot be combined")
     days = _days(first, last)
     if (first or last) and (views or name is None):
         raise InvalidInput("--from and --to go with the name of a report, and not with --views: a view has all days")

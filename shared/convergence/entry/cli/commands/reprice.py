@@ -31,7 +31,9 @@ STEP: Final = "calculate_costs"
 @click.option("--apply/--dry-run", default=False, help="Write; a dry run, the default, only shows before and after.")
 @click.option("--price-file", metavar="FILE", help="A price list below configs/; the shipped one by default.")
 @force_option
-@click.option("--credential-id", metavar="ID", default="", help="Whose usage, where the org has several credentials.")
+@click.option(
+    "--credential-id", metavar="ID", default="", help="The credential whose usage is meant, if the org has several."
+)
 @click.pass_obj
 def command(
     session: Session,

@@ -64,7 +64,9 @@ def _of_file(session: Session, file: Path) -> int:
             renamed[name] = column.name
     session.out.line(schema_file(columns).rstrip("\n"))
     if renamed:
-        session.out.note(f"columns have other names in the file; tell the step: config.columns: {json.dumps(renamed)}")
+        session.out.note(
+            f"columns have other names in the file; set in the step: config.columns: {json.dumps(renamed)}"
+        )
     return 0
 
 

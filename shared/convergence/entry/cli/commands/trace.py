@@ -114,7 +114,7 @@ def _advice(session: Session, services: Services, org: str, charge: Row, rows: S
         return None
     lacking = f"{len(gone)} of the {counted(len(named), 'raw row')} that it names no longer exist."
     if not named:
-        lacking = "It does not say which raw rows it was made from: an earlier release loaded or made it."
+        lacking = "It does not record which raw rows it was made from: an earlier release loaded or made it."
     commands = " ; ".join(_reloads(session, services, org, charge))
     if not commands:
         return f"{lacking} The pipeline {charge['x_pipeline_id']}, which made it, is not among the configs."

@@ -157,10 +157,10 @@ def _asked(at: Runtime, first: str, last: str, by: str, currency: str, query: di
     end = _day(last) or yesterday
     start = _day(first) or end - timedelta(days=_DAYS - 1)
     if not 0 <= (end - start).days < DAYS_MAX:
-        raise InvalidInput(f"the range has from 1 to {DAYS_MAX} days, the first not after the last")
+        raise InvalidInput(f"the range must have 1 to {DAYS_MAX} days, and the first must not be after the last")
     dimension: Dimension | None = next((each for each in DIMENSIONS if each == by), None)
     if dimension is None:
-        raise InvalidInput(f"costs are grouped by {', '.join(DIMENSIONS)}")
+        raise InvalidInput(f"costs can be grouped by {', '.join(DIMENSIONS)}")
     filters: dict[str, str] = {name: query.get(name, "")[:FILTER_MAX] for name in DIMENSIONS}
     return Asked(first=start, last=end, by=dimension, filters=filters, currency=currency)
 
@@ -169,7 +169,7 @@ def _day(text: str) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError as error:
-        raise InvalidInput(f"a day is written as 2026-11-28, not {text!r}") from error
+        raise InvalidInput(f"a day must be written as 2026-11-28, not {text!r}") from error
 
 
 def _summaries(request: Request) -> Summaries:

@@ -147,7 +147,7 @@ async def replay_edited(request: Request, org: OrgName, at: At, caller: Runner, 
         return await page(request, "payload.html", status=422, active="dead-letters", view=view, doubt=doubt)
     if form["act"] == "one":
         if form.get("letter") != view.letter_id:  # whose pipeline was checked, and whose parameters were compared
-            raise Conflict("The page shows another dead letter of this cause by now: look at it again.")
+            raise Conflict("The page now shows a different dead letter of this cause: check it again.")
         run = await act.replay_dead_letter(at.services, org, view.letter_id, parameters=dict(view.changes) or None)
         return redirect(f"/ui/{org}/runs/{run.run_id}")
     asked = ReplaysRequest(

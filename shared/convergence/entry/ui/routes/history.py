@@ -131,5 +131,5 @@ def _midnight(text: str, days: int) -> datetime | None:
     try:
         day = date.fromisoformat(text) + timedelta(days=days)
     except (ValueError, OverflowError) as error:
-        raise InvalidInput(f"a day is written as 2026-11-28, not {text[:40]!r}") from error
+        raise InvalidInput(f"a day must be written as 2026-11-28, not {text[:40]!r}") from error
     return datetime(day.year, day.month, day.day, tzinfo=UTC)

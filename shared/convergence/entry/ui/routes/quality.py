@@ -47,7 +47,7 @@ async def move(request: Request, org: OrgName, at: At, caller: Admin, form: Sign
     await at.services.orgs.get(org)
     try:
         if len(reason) > TEXT_MAX:
-            raise InvalidInput(f"a reason has at most {TEXT_MAX} characters")
+            raise InvalidInput(f"a reason may have at most {TEXT_MAX} characters")
         change = Change(status=status, at=at.services.clock.now(), actor=caller.name, reason=reason)
         await BillingStore(at.services.documents).move(org, key, change)
     except InvalidInput as error:

@@ -114,7 +114,7 @@ def _change(sent: Form) -> ScheduleChange:
             given["parameters"] = orjson.loads(sent["parameters"])
         return TimingBody.model_validate(given).change()
     except orjson.JSONDecodeError as error:
-        raise InvalidInput("the parameters are one JSON object") from error
+        raise InvalidInput("the parameters must be one JSON object") from error
     except ValidationError as errors:
         wrong = errors.errors(include_input=False)
         raise InvalidInput("; ".join(f"{each['loc'][0]}: {message_of(each)}" for each in wrong)) from None

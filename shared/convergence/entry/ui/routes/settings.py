@@ -52,7 +52,7 @@ async def make_key(request: Request, org: OrgName, at: At, caller: Admin, form: 
     await at.services.orgs.get(org)
     name = form.get("name", "").strip()
     if len(name) > _NAME_MAX:
-        raise InvalidInput(f"a key's name has at most {_NAME_MAX} characters")
+        raise InvalidInput(f"a key's name may have at most {_NAME_MAX} characters")
     text, key = await at.keys.create(org, name=name, scopes=form.many("scope"))
     return await page(request, "new_key.html", active="settings", text=text, key=key)
 

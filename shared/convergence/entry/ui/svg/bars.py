@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 _TOP: Final = 6.0
-_BASE: Final = 206.0  # pixels; the days stand below
+_BASE: Final = 206.0  # pixels; the days are below
 _LINES: Final = 5
 _LABELS_MAX: Final = 14
 _ZERO: Final = Decimal(0)

@@ -1,6 +1,6 @@
 """Places for the boxes and edges of a graph, left to right.
 
-The layout is the classic layered one (Sugiyama, Tagawa, Toda 1981): a node stands one layer behind the last of its
+The layout is the classic layered one (Sugiyama, Tagawa, Toda 1981): a node is one layer after the last of its
 dependencies, an edge over several layers goes through a slot in each, and sweeps by the mean place of the neighbours
 remove crossings. Time: O(sweeps × edges × log) for graphs as large as pipelines are.
 """
@@ -80,7 +80,7 @@ def curve(left: Place, right: Place, bends: Sequence[Point], tip: float = 6) -> 
 
 
 def _layers(depends_on: Mapping[str, Sequence[str]]) -> tuple[list[list[_Node]], list[tuple[_Node, _Node]]]:
-    """Put each step behind its dependencies, and a slot into each layer that an edge crosses."""
+    """Put each step after its dependencies, and a slot into each layer that an edge crosses."""
     order, _ = topological_order(depends_on)
     depth: dict[str, int] = {}
     for name in order:

@@ -65,15 +65,15 @@ def profile_of(channels: Sequence[str], emails: str, slack_channel: str) -> dict
     """
     wrong = sorted(set(channels) - {*CHANNELS, NONE})
     if wrong or (NONE in channels and len(set(channels)) > 1):
-        raise InvalidInput(f"channels are {', '.join(CHANNELS)}, or {NONE} alone")
+        raise InvalidInput(f"channels must be among {', '.join(CHANNELS)}, or {NONE} alone")
     addresses = [part.strip() for part in emails.split(",") if part.strip()]
     bad = [each for each in addresses if not ADDRESS.fullmatch(each)]
     if bad:
-        raise InvalidInput(f"{bad[0][:100]!r} is not a mail address; separate addresses by commas")
+        raise InvalidInput(f"{bad[0][:100]!r} is not a mail address; separate addresses with commas")
     if len(addresses) > RECIPIENTS_MAX:
-        raise InvalidInput(f"a mail goes to {RECIPIENTS_MAX} addresses at most, not {len(addresses)}")
+        raise InvalidInput(f"a mail may go to at most {RECIPIENTS_MAX} addresses, not {len(addresses)}")
     if max(len(emails), len(slack_channel)) > _TEXT_MAX:
-        raise InvalidInput(f"a field has at most {_TEXT_MAX:,} characters")
+        raise InvalidInput(f"a field may have at most {_TEXT_MAX:,} characters")
     return {
         "notify_channels": ", ".join(dict.fromkeys(channels)) or None,
         "notify_emails": ", ".join(addresses) or None,

@@ -88,13 +88,13 @@ def changes_of(before: Mapping[str, Any], text: str) -> dict[str, Any]:
         InvalidInput: it is too long, not a JSON object, or leaves a parameter out.
     """
     if len(text) > PAYLOAD_MAX:
-        raise InvalidInput(f"a payload has at most {PAYLOAD_MAX:,} characters, this one {len(text):,}")
+        raise InvalidInput(f"a payload may have at most {PAYLOAD_MAX:,} characters, this one {len(text):,}")
     try:
         after = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise InvalidInput(f"the payload is not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
     if not isinstance(after, dict):
-        raise InvalidInput("the payload is one JSON object: a value for each parameter")
+        raise InvalidInput("the payload must be one JSON object: a value for each parameter")
     missing = sorted(before.keys() - after.keys())
     if missing:
         raise InvalidInput(f"a replay cannot leave out what the run had: {', '.join(missing)}; give it another value")

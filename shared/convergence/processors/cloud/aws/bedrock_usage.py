@@ -24,7 +24,7 @@ PROVIDER: Final = "bedrock"
 class BedrockUsageSettings(CredentialSettings):
     """`regions`: all that the credential's account uses; a run replaces its days. `url`: a stand-in on this machine.
 
-    `listed_days`: so far back metrics are listed; more than 14 are for a stand-in.
+    `listed_days`: how far back metrics are listed; more than 14 are for a stand-in.
     """
 
     secret: str = "aws"  # noqa: S105 - the name of a secret

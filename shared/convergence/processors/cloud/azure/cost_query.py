@@ -61,7 +61,7 @@ class CostQuerySettings(CredentialSettings):
                 raise ValueError(f"{scope[:80]!r} is not a scope: /subscriptions/ID, /providers/Microsoft.Billing/…")
         for outer, inner in permutations((scope.lower().rstrip("/") for scope in value), 2):
             if f"{inner}/".startswith(f"{outer}/"):
-                raise ValueError(f"{inner[:80]!r} is inside of {outer[:80]!r}: its costs would count twice")
+                raise ValueError(f"{inner[:80]!r} is inside {outer[:80]!r}: its costs would count twice")
         return value
 
 
@@ -180,7 +180,7 @@ class _Month:
         if gone and not self._options.allow_shrink:
             raise StepFailed(
                 f"{self._month:%Y-%m} has rows of {min(gone)}, which is not among config.scopes; nothing was changed."
-                " Name all scopes in one run; if it is really gone, run it with allow_shrink: true"
+                " Name all scopes in one run; if it was really removed, run it with allow_shrink: true"
             )
 
 

@@ -45,8 +45,9 @@ def read_app(secret: str) -> Mapping[str, str]:
         found = None
     if not entra.is_app(found):
         raise StepFailed(
-            "the credential of azure is JSON with tenant_id, client_id, and client_secret or client_assertion: costs"
-            " are asked for by an app, storage keys and SAS tokens open files only"
+            "the credential of azure must be JSON with tenant_id, client_id, and client_secret or client_assertion:"
+            " costs need"
+            " an app; storage keys and SAS tokens open files only"
         )
     app: Mapping[str, str] = found
     return app
@@ -67,7 +68,7 @@ async def _token(context: Context, app: Mapping[str, str], url: str) -> str:
         token = str(orjson.loads(answer.content)["access_token"])
     except (ValueError, KeyError, TypeError):
         raise CredentialRejected(
-            f"Entra gives the app no token ({answer.status_code}): its secret may have expired, or its assertion; store"
+            f"Entra refuses the app a token ({answer.status_code}): its secret or assertion may have expired; store"
             " a new one"
         ) from None
     context.secrets.mask(token)

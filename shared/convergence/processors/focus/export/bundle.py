@@ -1,7 +1,7 @@
 """The bundle of one billing period: a file for each data set, and a manifest that says what they hold, and lack.
 
 Charges are read day by day in pages, and counted and summed by the warehouse before and after, so that a bundle never
-mixes the charges before a run with those behind it.
+mixes the charges before a run with those after it.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class Bundle:
                 await self._copy_day(source, file, fields, day)
         if await self._totals(source) != days or not _agree(days, file.figures):
             raise Transient(
-                f"charges of {self.month:%Y-%m} changed while they were read: export the period again when no run"
+                f"charges of {self.month:%Y-%m} changed while they were read: export the period again while no run"
                 " writes it"
             )
         return _finished(file, fields), sorted(file.figures.issuers)

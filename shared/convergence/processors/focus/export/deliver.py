@@ -52,9 +52,9 @@ class Export:
             months.append(month)
             month = following_month(month)
         if not months:
-            raise InvalidInput(f"an export from {self.first} to {self.last} has no day")
+            raise InvalidInput(f"an export from {self.first} to {self.last} has no days")
         if len(months) > PERIODS_MAX:
-            raise InvalidInput(f"an export has at most {PERIODS_MAX} billing periods: split it")
+            raise InvalidInput(f"an export may have at most {PERIODS_MAX} billing periods: split it")
         return months
 
     async def run(self, source: Source, delivery: Delivery, now: Callable[[], datetime]) -> Sequence[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The data sets of FOCUS 1.4 besides the charges, as far as their facts are recorded; what is missing is listed."""
+"""The data sets of FOCUS 1.4 other than the charges, as far as their facts are recorded; what is missing is listed."""
 
 from __future__ import annotations
 

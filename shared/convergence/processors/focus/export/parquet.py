@@ -144,7 +144,7 @@ def _string(text: str) -> bytes:
 def _decimal(text: str) -> bytes:
     scaled = EXACT.scaleb(Decimal(text), SCALE)
     if scaled.copy_abs() >= 10**_DIGITS or scaled != scaled.to_integral_value(context=EXACT):
-        raise ValueError(f"{text} has more than {_DIGITS - SCALE} digits before or {SCALE} behind the point")
+        raise ValueError(f"{text} has more than {_DIGITS - SCALE} digits before or {SCALE} after the decimal point")
     return int(scaled).to_bytes(16, "big", signed=True)
 
 

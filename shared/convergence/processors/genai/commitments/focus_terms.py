@@ -47,7 +47,7 @@ _FORMS: Final[Mapping[str, tuple[Callable[[str], bool], str]]] = {
     "ContractCommitmentCreated": (_is_moment, "a time with its zone, as 2026-11-01T00:00:00Z"),
     "ContractCommitmentLastUpdated": (_is_moment, "a time with its zone, as 2026-11-01T00:00:00Z"),
     "ContractCommitmentDiscountPercentage": (_is_share, "a number from 0 to 1"),
-    "ContractCommitmentDurationType": (bool, "a text, such as 1 Year"),
+    "ContractCommitmentDurationType": (bool, "a string, such as 1 Year"),
     "InvoiceIssuerName": (bool, "a text"),
     "ServiceProviderName": (bool, "a text"),
     **{
@@ -64,10 +64,10 @@ def checked_terms(text: str) -> str:
     except orjson.JSONDecodeError as error:
         raise ValueError("is not JSON") from error
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise ValueError("is not a JSON object of texts")
+        raise ValueError("is not a JSON object of strings")
     for name, value in found.items():
         if name not in _FORMS:
-            raise ValueError(f"{name} is none of its columns: {', '.join(sorted(_FORMS))}")
+            raise ValueError(f"{name} is not one of its columns: {', '.join(sorted(_FORMS))}")
         fits, words = _FORMS[name]
         try:
             good = fits(value)

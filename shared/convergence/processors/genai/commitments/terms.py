@@ -77,7 +77,7 @@ class Commitment(Record):
         if self.is_charged and self.category == "Spend":
             raise ValueError(f"{self.provider} sells units: a commitment to Spend is one of the cloud")
         if self.category == "Usage" and self.unit is None and not self.is_charged:
-            raise ValueError(f"say which unit {self.provider} counts, such as Instance")
+            raise ValueError(f"name the unit that {self.provider} counts, such as Instance")
         if self.provider == "azure_openai" and self.billing_cycle == "hourly":
             raise ValueError("Azure bills throughput by the hour as usage: a commitment is monthly, annual or upfront")
         if self.tokens_per_unit_minute is not None and self.resource is None:

@@ -36,4 +36,4 @@ def mistakes(prices: Iterable[Price]) -> list[str]:
 def _overlaps(key: tuple[object, ...], dates: list[tuple[date, date]]) -> Iterator[str]:
     for (_, end), (begin, _) in pairwise(dates):
         if begin < end:
-            yield f"{'/'.join(str(part) for part in key if part != '')}: two prices hold on {begin}"
+            yield f"{'/'.join(str(part) for part in key if part != '')}: two prices apply on {begin}"

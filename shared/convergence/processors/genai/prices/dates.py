@@ -70,5 +70,5 @@ def _holds(line: Line, day: str) -> bool:
 def _decimal(number: Fraction) -> str:
     found = Decimal(number.numerator) / Decimal(number.denominator)
     if Fraction(found) != number:
-        raise ValueError(f"{number} has no end as a decimal: a price by this factor has to be listed by hand")
+        raise ValueError(f"{number} has infinitely many decimals: a price by this factor has to be listed by hand")
     return f"{found:f}"

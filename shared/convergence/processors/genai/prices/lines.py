@@ -139,7 +139,7 @@ def _patterns(clause: Mapping[str, Any]) -> Iterator[str]:
         case "regex":
             yield f"~{value}"
         case other:
-            raise ValueError(f"genai-prices has a new match rule, {other}: teach it to _patterns and to model_match.py")
+            raise ValueError(f"genai-prices has a new match rule, {other}: add it to _patterns and to model_match.py")
 
 
 def cached_as(lines: list[Line]) -> list[Line]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from convergence.processors.genai.prices.lookup import PriceBook
 from convergence.processors.genai.prices.price import STANDARD
 
-# Field → kind of charge; behind it stands the processing.
+# Field → kind of charge, then the processing.
 _FIELDS: Final = {
     "input_cost_per_token": "input",
     "output_cost_per_token": "output",

@@ -30,7 +30,7 @@ async def connect(options: ApiSettings, context: Context) -> RestClient:
         headers={**{key.lower(): value for key, value in options.headers.items()}, **headers},
         params=params,
         service=service,
-        renew=f"Store a new credential of {name!r}, then replay." if name else "Say how to sign in: config.auth.",
+        renew=f"Store a new credential of {name!r}, then replay." if name else "Set config.auth, how to sign in.",
         retry_budget=RetryBudget(attempts_max=limit.max_retries + 1, retry_on_429=limit.retry_on_429),
         bytes_max=options.answer_mib_max * 2**20,
         requests_per_second=limit.requests_per_second or _providers_rate(context),

@@ -27,7 +27,7 @@ async def read_cursor(options: ApiSettings, target: ApiDestination, landing: Lan
     if incremental is None:
         return None
     if incremental.overlap and target.mode is WriteMode.APPEND:
-        raise StepFailed("incremental.overlap brings rows again: set destination.key_fields, so that they are merged")
+        raise StepFailed("incremental.overlap loads rows again: set destination.key_fields, so that they are merged")
     initial = str(incremental.initial) if incremental.initial != "" else None
     column = await landing.cursor_column(incremental.cursor_path)
     if column is None:

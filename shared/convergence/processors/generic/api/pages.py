@@ -113,7 +113,7 @@ class Pages:
         more = at_path(answer.data, paging.more_path)
         if not isinstance(more, bool):
             raise StepFailed(
-                f"{self._service}: pagination.more_path: {paging.more_path!r} is {more!r}, and has to be true or false"
+                f"{self._service}: pagination.more_path: {paging.more_path!r} is {more!r}, but must be true or false"
                 " on every page"
             )
         return more

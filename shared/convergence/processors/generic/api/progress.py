@@ -51,7 +51,7 @@ class Progress:
         """Count a page.
 
         Raises `StepFailed` when it is the page before once more; of `numbered` pages also when it is the first again:
-        some APIs begin anew behind the end.
+        some APIs begin again after the end.
         """
         self.pages += 1
         self.read += len(records)

@@ -165,7 +165,7 @@ class ApiSettings(Settings):
         if bool(self.url) == bool(self.api):
             raise ValueError("give url, or api with endpoint")
         if self.method == "GET" and self.body is not None:
-            raise ValueError("a GET has no body; set method: POST")
+            raise ValueError("a GET cannot have a body; set method: POST")
         return self
 
     def opens(self) -> Sequence[Sequence[str]]:

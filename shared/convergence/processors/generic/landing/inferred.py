@@ -108,7 +108,7 @@ class InferredTable:
             if not self._is_open:
                 return self._refused(placed)
             await self._add(homeless)
-        raise StepFailed(f"{self._name}: other runs change this table's columns at the same time; run it again")
+        raise StepFailed(f"{self._name}: other runs are changing this table's columns at the same time; run it again")
 
     async def place_columns(self, given: Sequence[Column]) -> dict[str, str]:
         """Return the column for each field of a file that has types, by the field's name; see `place`.

@@ -64,7 +64,7 @@ def with_window(node: exp.Expr) -> exp.Expr:
 
 
 def instead(node: exp.Expr, whole: exp.Expr, wrapped: exp.Expr) -> exp.Expr:
-    """Put `wrapped` where the aggregate or, if it has one, its window stands."""
+    """Put `wrapped` where the aggregate or, if it has one, its window is."""
     if whole is node:
         return wrapped
     whole.replace(wrapped)

@@ -18,7 +18,7 @@ _MAY_SPREAD: Final = frozenset({exp.DataType.Type.STRUCT, exp.DataType.Type.UNKN
 def _element(node: exp.Expr) -> exp.Expr:
     """arr[OFFSET(i)] beyond the end is an error, arr[SAFE_OFFSET(i)] is NULL; json['key'] is a fragment."""
     if len(node.expressions) != 1:
-        raise StepFailed("A subscript is one position.")
+        raise StepFailed("A subscript must be a single position.")
     [index] = node.expressions
     if kind_of(node.this) == "JSON" or (isinstance(index, exp.Literal) and index.is_string):
         return function("json_extract", node.this, _json_step(index), kind="JSON")
@@ -98,7 +98,7 @@ def _aggregate(node: exp.Expr) -> exp.Expr:
     if isinstance(argument, exp.Limit):
         limit, argument = argument.expression, argument.this
     elif isinstance(argument, exp.Order) and isinstance(argument.this, exp.Limit):
-        raise StepFailed("LIMIT stands before ORDER BY in an aggregate.")
+        raise StepFailed("LIMIT must follow ORDER BY in an aggregate.")
     node.set("this", argument)
     if isinstance(node, exp.ArrayAgg):
         _refuse_arrays([_value_of(argument)])
@@ -208,7 +208,7 @@ def _respect_nulls(node: exp.Expr) -> exp.Expr:
 
 def _having_max(node: exp.Expr) -> exp.Expr:
     if not isinstance(node.parent, exp.AnyValue):
-        raise StepFailed("HAVING MAX and HAVING MIN stand in ANY_VALUE only here.")
+        raise StepFailed("HAVING MAX and HAVING MIN are supported in ANY_VALUE only here.")
     return node
 
 

@@ -1,6 +1,7 @@
 """Comparisons: operands have types that GoogleSQL compares, NaN is equal to nothing, structs are compared by field.
 
-For DuckDB NaN is equal to NaN and above all numbers, NULL in a struct is a value, and any two types compare as text.
+For DuckDB NaN is equal to NaN and greater than all numbers, NULL in a struct is a value, and any two types compare
+as text.
 """
 
 from __future__ import annotations
@@ -167,7 +168,7 @@ def _least(node: exp.Expr) -> exp.Expr:
 def _minimum(node: exp.Expr) -> exp.Expr:
     """MIN is NaN when one value is."""
     if kind_of(node.this) in _UNORDERED:
-        raise StepFailed(f"{'MIN' if isinstance(node, exp.Min) else 'MAX'} of {kind_of(node.this)} cannot be taken.")
+        raise StepFailed(f"{'MIN' if isinstance(node, exp.Min) else 'MAX'} of {kind_of(node.this)} cannot be computed.")
     if isinstance(node, exp.Max) or not may_be_nan(node.this):
         return node
     whole = with_window(node)

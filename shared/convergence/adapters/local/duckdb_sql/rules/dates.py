@@ -72,7 +72,7 @@ def _as_date(node: exp.Expr) -> exp.Expr:
 
 
 def _as_moment(side: exp.Expr, node: exp.Expr) -> exp.Expr:
-    """Return a literal in the type of the function that it stands in: DATETIME_TRUNC, DATE_DIFF, …"""
+    """Return a literal in the type of the function that it is in: DATETIME_TRUNC, DATE_DIFF, …"""
     if not isinstance(side, exp.Literal):
         return side
     if isinstance(node, exp.TimestampTrunc):

@@ -14,10 +14,10 @@ def struct_kind(node: exp.Expr) -> str:
 
 
 def paired_fields(left: exp.Expr, right: exp.Expr) -> list[tuple[exp.Expr, exp.Expr]]:
-    """Return the fields of two structs that stand at the same place.
+    """Return the fields of two structs that are used at the same place.
 
     Raises:
-        StepFailed: they have not the same number of fields, or that of neither is known.
+        StepFailed: their numbers of fields differ, or neither is known.
     """
     counts = {count for side in (left, right) if (count := _count(side))}
     if len(counts) != 1:
@@ -126,7 +126,9 @@ def _fit_elements(value: exp.Expr, target: exp.DataType) -> exp.Expr | None:
         return changed if any(each is not None for each in fitted) else None
     kind = value.type.expressions[0] if kind_of(value) == "ARRAY" and value.type and value.type.expressions else None
     if isinstance(kind, exp.DataType) and any(_lowered(kind)) and _lowered(kind) != _lowered(target):
-        raise StepFailed("An array of structs whose fields have other names cannot be used here; name them alike.")
+        raise StepFailed(
+            "An array of structs whose fields have different names cannot be used here; give them the same names."
+        )
     return None
 
 

@@ -49,7 +49,7 @@ def _check_path(node: exp.Expr) -> None:
         quoted = "$['a.b']" if is_legacy else '$."a.b"'
         raise StepFailed(
             f"{name}: {path!r} is not a JSONPath that can be used here. It begins with $, for example $.a[0];"
-            f" a key with other signs is written {quoted}."
+            f" a key with other characters is written {quoted}."
         )
 
 
@@ -101,7 +101,7 @@ def _parse(node: exp.Expr) -> exp.Expr:
     if mode is not None:
         value = mode.expression if isinstance(mode, exp.Kwarg) else mode
         if not isinstance(value, exp.Literal) or value.name not in {"exact", "round"}:
-            raise StepFailed("PARSE_JSON: wide_number_mode is 'exact' or 'round'.")
+            raise StepFailed("PARSE_JSON: wide_number_mode must be 'exact' or 'round'.")
         if value.name == "round":
             return function("json", node.this, kind="JSON")
     if isinstance(node.this, exp.Literal):

@@ -1,4 +1,4 @@
-"""Literals: a number with a point is FLOAT64 unless a NUMERIC stands beside it; an integer has 64 bits."""
+"""Literals: a number with a point is FLOAT64 unless a NUMERIC is beside it; an integer has 64 bits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _literal(node: exp.Expr) -> exp.Expr:
 
 
 def _is_minus_zero(node: exp.Expr, parent: exp.Expr | None) -> bool:
-    """Whether a literal is the zero of -0.0 and no decimal stands beside it: a decimal zero would have no sign."""
+    """Whether a literal is the zero of -0.0 and no decimal is beside it: a decimal zero would have no sign."""
     if (
         not isinstance(node.parent, exp.Neg)
         or float(node.name) != 0

@@ -29,7 +29,7 @@ def _fit(values: Sequence[exp.Expr]) -> None:
     first = named[0][1]
     for value, names in named:
         if len(names) != len(first):
-            raise StepFailed(f"A struct of {len(names)} fields cannot stand beside one of {len(first)}.")
+            raise StepFailed(f"A struct of {len(names)} fields cannot be combined with one of {len(first)}.")
         same = [name.lower() for name in names] == [name.lower() for name in first]
         if not same and any(names):
             value.replace(without_names(value, len(names)))
@@ -39,7 +39,7 @@ def _if(node: exp.Expr) -> exp.Expr:
     if isinstance(node.parent, exp.Case):
         return node
     if kind_of(node.this) not in {"", "BOOL"} and not isinstance(node.this, exp.Null):
-        raise StepFailed(f"The condition of IF is a BOOL, not {kind_of(node.this)}.")
+        raise StepFailed(f"The condition of IF must be a BOOL, not {kind_of(node.this)}.")
     if node.args.get("false") is not None:
         meet([node.args["true"], node.args["false"]], "IF")
         _fit([node.args["true"], node.args["false"]])

@@ -28,11 +28,11 @@ def _format(node: exp.Expr) -> exp.Expr:
         if isinstance(piece, str):
             parts.append(text(piece))
         elif not values:
-            raise StepFailed(f"FORMAT: {pattern.this!r} asks for more arguments than there are.")
+            raise StepFailed(f"FORMAT: {pattern.this!r} needs more arguments than were given.")
         else:
             parts.append(_converted(piece, values.pop(0)))
     if values:
-        raise StepFailed(f"FORMAT: {pattern.this!r} asks for fewer arguments than there are.")
+        raise StepFailed(f"FORMAT: {pattern.this!r} needs fewer arguments than were given.")
     joined = parts[0] if parts else text("")
     for part in parts[1:]:
         joined = exp.DPipe(this=joined, expression=part)

@@ -27,7 +27,7 @@ def _offset(least: int) -> Rule:
         if isinstance(plain, exp.Literal) and plain.is_int and int(plain.name) >= least:
             return node
         if not isinstance(plain, exp.Cast) or not isinstance(plain.this, exp.Parameter) or kind_of(plain) != "INT64":
-            raise StepFailed(f"The offset of {name} is an INT64 literal or parameter of at least {least}.")
+            raise StepFailed(f"The offset of {name} must be an INT64 literal or parameter of at least {least}.")
         node.set("offset", call("row_offset", offset.copy(), exp.Literal.number(least), kind="INT64"))
         return node
 

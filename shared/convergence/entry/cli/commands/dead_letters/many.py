@@ -121,7 +121,7 @@ _change("cancel", replays.cancel_replay, "End REPLAY; replays under way go on.")
 @click.argument("replay_id", metavar="REPLAY")
 @click.pass_obj
 def resume(session: Session, org: str, replay_id: str) -> int:
-    """Go on with a paused or stopped REPLAY: one run first, then the rest.
+    """Resume a paused or stopped REPLAY: one run first, then the rest.
 
     Without a server, also with one that a killed process left running.
 

@@ -37,7 +37,7 @@ def planned(name: str, loaded: LoadedPipeline, known: Mapping[str, Any], days: M
 
 
 def ordered(pipelines: Iterable[Planned]) -> list[Planned]:
-    """Sort: sources first, and behind any pipeline that a file names by its id; by name where nothing decides."""
+    """Sort: sources first, and after any pipeline that a file names by its id; by name where nothing decides."""
     waiting = sorted(pipelines, key=lambda each: (_rank(each), each.name))
     ids = {each.name: each.loaded.pipeline.pipeline_id for each in waiting}
     found: list[Planned] = []
@@ -55,6 +55,6 @@ def _rank(each: Planned) -> int:
 
 
 def _named(each: Planned, ids: Mapping[str, str]) -> set[str]:
-    """The pipelines whose id stands in the steps' configuration."""
+    """The pipelines whose id is in the steps' configuration."""
     text = repr([step.config for step in each.loaded.pipeline.steps])
     return {name for name, pipeline_id in ids.items() if f"'{pipeline_id}'" in text}

@@ -113,9 +113,11 @@ def processor(session: Session, name: str) -> int:
     for word in (first, module):
         _check_word(word, "a processor's name is PROVIDER.MODULE; each part")
         if iskeyword(word):
-            raise InvalidInput(f"{word!r} is a keyword of Python, which no module may be called; choose another name")
+            raise InvalidInput(
+                f"{word!r} is a keyword of Python and cannot be the name of a module; choose another name"
+            )
     if ps_types.is_installed(name) or ps_types.is_shipped(name):
-        raise InvalidInput(f"a processor is called {name!r} already, and a run refuses two; choose another name")
+        raise InvalidInput(f"a processor is called {name!r} already, and runs refuse duplicates; choose another name")
     package = f"{first}_convergence"
     words = _words(session, name) | {
         "PACKAGE": package,
@@ -136,7 +138,7 @@ def processor(session: Session, name: str) -> int:
 
 def _check_word(name: str, what: str) -> None:
     if not _WORD.fullmatch(name):
-        raise InvalidInput(f"{what} has lower-case letters, digits and _, not {name[:60]!r}")
+        raise InvalidInput(f"{what} must have only lower-case letters, digits and _, not {name[:60]!r}")
 
 
 def _words(session: Session, name: str) -> dict[str, str]:

@@ -31,9 +31,13 @@ Act = Callable[[Services], Awaitable[Schedule]]
 @click.option("--name", help="Add a schedule of this name for PIPELINE; without it, change SCHEDULE.")
 @click.option("--cron", help='Five fields in quotes, or @daily and the like: "0 6 * * *".')
 @click.option("--timezone", help="An IANA name, such as Europe/Berlin.")
-@click.option("--jitter-minutes", type=click.IntRange(0, 1440), help="The greatest delay of a firing.")
+@click.option("--jitter-minutes", type=click.IntRange(0, 1440), help="The maximum delay of a firing.")
 @click.option("--missed", type=click.Choice([each.value for each in Missed]), help="Which missed firings run.")
-@click.option("--overlap", type=click.Choice([each.value for each in Overlap]), help="While its last run is active.")
+@click.option(
+    "--overlap",
+    type=click.Choice([each.value for each in Overlap]),
+    help="What a firing does while the last run is active.",
+)
 @click.option("--credential", default="", help="The credential of its runs; only with --name.")
 @click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Repeatable.")
 @click.pass_obj

@@ -38,7 +38,7 @@ def _id(known: Sequence[_Known], org: str, given: str) -> str:
     found = [each for each in known if given in each.words]
     if len(found) > 1:
         several = ", ".join(f"{each.pipeline}:{each.name} ({each.schedule_id})" for each in found)
-        raise InvalidInput(f"{given!r} may be {several}: name one of them")
+        raise InvalidInput(f"{given!r} could be {several}: name one of them")
     if not found:
         words = {word for each in known for word in each.words[1:3]}
         none = "" if known else " It has none: `convergence serve` makes those of the pipelines it has keys for."

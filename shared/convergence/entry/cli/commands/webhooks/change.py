@@ -31,7 +31,7 @@ def _options(command: F) -> F:
     for decorate in (
         click.option("--description", help="For people."),
         click.option("--pipelines", metavar="PATTERN", help="Only of these pipelines, such as 'openai/*'."),
-        click.option("--event", "events", multiple=True, type=click.Choice(EVENTS), help="Repeatable; else all."),
+        click.option("--event", "events", multiple=True, type=click.Choice(EVENTS), help="Repeatable; by default all."),
     ):
         command = decorate(command)
     return command

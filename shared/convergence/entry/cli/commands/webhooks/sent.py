@@ -51,7 +51,7 @@ def test(session: Session, org: str, webhook_id: str) -> int:
 @click.option("--webhook", "webhook_id", metavar="WEBHOOK", help="Only to this webhook.")
 @click.option("--status", type=click.Choice([each.value for each in DeliveryStatus]))
 @click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True)
-@click.option("--cursor", help="Where the page before ended.")
+@click.option("--cursor", help="Where the previous page ended.")
 @click.pass_obj
 def deliveries(
     session: Session,

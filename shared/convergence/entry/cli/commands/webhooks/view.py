@@ -9,7 +9,7 @@ from convergence.entry.cli.session import Session
 
 
 def print_webhook(session: Session, view: Mapping[str, Any]) -> None:
-    """Print what is known of a webhook, a line for each field that has a value; a new secret stands alone."""
+    """Print what is known of a webhook, a line for each field that has a value; a new secret has its own line."""
     if session.out.json:
         session.out.data(dict(view))
         return

@@ -71,19 +71,21 @@ async def _sums(api: AwsApi, series: Sequence[tuple[str, str]], first: date, las
         for result in _list(answer, "MetricDataResults"):
             name = result["Id"]
             if name not in states:
-                raise StepFailed(f"CloudWatch answers for {name!r}, which was not asked for; nothing was loaded")
+                raise StepFailed(f"CloudWatch answers for {name!r}, which was not requested; nothing was loaded")
             metric, model = series[int(name[1:])]
             states[name] = result["StatusCode"]
             for at, value in zip(result["Timestamps"], result["Values"], strict=True):
                 found = Sum(_day(at, first, last), model, metric, _count(value, metric, model))
                 if (name, found.day) in seen:
-                    raise StepFailed(f"CloudWatch: {metric} of {model} comes twice on {found.day}; nothing was loaded")
+                    raise StepFailed(
+                        f"CloudWatch: {metric} of {model} appears twice on {found.day}; nothing was loaded"
+                    )
                 seen.add((name, found.day))
                 yield found
     for name, state in states.items():
         if state != "Complete":
             metric, model = series[int(name[1:])]
-            raise StepFailed(f"CloudWatch: {metric} of {model} is not whole ({state}); nothing was loaded")
+            raise StepFailed(f"CloudWatch: {metric} of {model} is not complete ({state}); nothing was loaded")
 
 
 def _statistic(metric: str, model: str) -> dict[str, Any]:
@@ -117,7 +119,7 @@ def _list(answer: Mapping[str, Any], name: str) -> list[Any]:
 def _day(at: datetime, first: date, last: date) -> date:
     start = at.astimezone(UTC)
     if start.time() != time() or not first <= start.date() <= last:
-        raise StepFailed(f"CloudWatch answers for {start:%Y-%m-%d %H:%M}, which is not a day that was asked for")
+        raise StepFailed(f"CloudWatch answers for {start:%Y-%m-%d %H:%M}, which is not a day that was requested")
     return start.date()
 
 

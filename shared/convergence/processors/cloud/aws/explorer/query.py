@@ -62,7 +62,7 @@ async def groups(
         if not token:
             return
         if token in seen:
-            raise StepFailed(f"{SERVICE} goes in a circle: a page names a page that came before; nothing was loaded")
+            raise StepFailed(f"{SERVICE} repeats its pages: a page names an earlier one; nothing was loaded")
         seen.add(token)
         request["NextPageToken"] = token
     raise StepFailed(f"{SERVICE} has more than {PAGES_MAX:,} pages for {first} to {end}; nothing was loaded")
@@ -103,7 +103,7 @@ def _groups(result: Any, first: date, end: date, names: int, metrics: Sequence[s
         day, day_end = date.fromisoformat(period["Start"]), date.fromisoformat(period["End"])
         found, estimated = result.get("Groups") or [], bool(result.get("Estimated", False))
         if not first <= day < day_end <= end or (day_end - day).days != 1:
-            raise StepFailed(f"{SERVICE} answers for {day} to {day_end}, which is not one of the days that were asked")
+            raise StepFailed(f"{SERVICE} answers for {day} to {day_end}, which is not one of the requested days")
         return [
             Group(
                 day=day,

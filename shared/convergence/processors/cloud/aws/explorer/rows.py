@@ -39,7 +39,8 @@ def row_of(
     if cost.unit not in CURRENCIES or (currencies and cost.unit not in currencies):
         allowed = f" (currencies: {', '.join(sorted(currencies))})" if currencies else ""
         raise StepFailed(
-            f"Cost Explorer: {service} is billed in {cost.unit[:12]!r} on {group.day}, which the bill may not be in"
+            f"Cost Explorer: {service} is billed in {cost.unit[:12]!r} on {group.day}, a currency that the bill may"
+            " not have"
             f"{allowed}; nothing was loaded"
         )
     kind = kind_of(record_type)

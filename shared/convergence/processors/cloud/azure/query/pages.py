@@ -69,4 +69,4 @@ def rows_of(answer: Any, columns: set[str]) -> list[dict[str, Any]]:
             raise StepFailed(f"{SERVICE}: the answer has no column {missing[0]!r}")
         return [dict(zip(names, row, strict=True)) for row in answer["properties"]["rows"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise StepFailed(f"{SERVICE}: the answer has another shape ({error!r})") from error
+        raise StepFailed(f"{SERVICE}: the answer has an unexpected shape ({error!r})") from error
