@@ -25,7 +25,7 @@ from convergence.errors import ConfigError, ConfigErrors, NotFound
 class LoadedPipeline:
     """A pipeline without mistakes. `file` is relative to the configs folder; `digest` is of the file's bytes.
 
-    `warnings` are not mistakes yet: an announced processor that is not installed, a name that the caller has to give.
+    `warnings` are not mistakes yet: a processor that is offered and not installed, a name that the caller has to give.
     """
 
     pipeline: Pipeline

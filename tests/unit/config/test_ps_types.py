@@ -68,8 +68,8 @@ def test_a_config_file_cannot_import_what_is_not_a_processor(name: str) -> None:
     assert {module for module in set(sys.modules) - before if not module.startswith("convergence")} == set()
 
 
-def test_an_announced_processor_is_refused_by_its_name() -> None:
-    name = next(iter(ps_types.ANNOUNCED - ps_types.installed()))
+def test_an_offered_processor_that_is_not_installed_is_refused_by_its_name() -> None:
+    name = next(iter(ps_types.OFFERED_NAMES - ps_types.installed()))
     with pytest.raises(StepFailed, match=f"{name!r} is not part of this installation yet"):
         ps_types.load(name)
 

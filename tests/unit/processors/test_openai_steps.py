@@ -219,6 +219,15 @@ def test_a_good_key_is_marked_valid_and_a_refused_one_invalid_with_advice() -> N
     assert "sk-proj-only" not in bad[2]
 
 
+def test_the_credential_that_was_opened_is_the_one_that_is_marked() -> None:
+    async def work(here: World) -> list[tuple[str, bool, str]]:
+        here.context.vault.secrets["openai_eu"] = here.context.vault.secrets["openai"]
+        await here.run(validation, config={"api_base_url": here.base_url, "secret": "openai_eu"})
+        return here.context.vault.marks
+
+    assert in_world(work) == [("openai_eu", True, "")]
+
+
 def bucket(day: date, *results: Mapping[str, Any]) -> dict[str, Any]:
     start = int(datetime(day.year, day.month, day.day, tzinfo=NOW.tzinfo).timestamp())
     return {"object": "bucket", "start_time": start, "end_time": start + 86400, "results": list(results)}

@@ -82,7 +82,7 @@ class _Look:
                 message = f"{before} is called {step.step_id!r} as well: rename one of them, step ids are unique"
                 yield self._problem((*at, "step_id"), message)
             first.setdefault(step.step_id, index)
-            if step.ps_type and not ps_types.is_installed(step.ps_type) and step.ps_type not in ps_types.ANNOUNCED:
+            if step.ps_type and not ps_types.is_installed(step.ps_type) and step.ps_type not in ps_types.OFFERED_NAMES:
                 yield self._problem((*at, "ps_type"), ps_types.unknown(step.ps_type))
             elif step.ps_type and (refused := ps_types.contested(step.ps_type)):
                 yield self._problem((*at, "ps_type"), refused)

@@ -66,7 +66,7 @@ def pipeline_json_schema() -> dict[str, Any]:
     """Return the schema (JSON Schema 2020-12)."""
     model = Pipeline.model_json_schema()
     step, retry = model["$defs"]["Step"]["properties"], model["$defs"]["Retry"]["properties"]
-    names = {"anyOf": [{"enum": sorted(ps_types.ANNOUNCED | {"generic.noop"})}, _TEXT]}
+    names = {"anyOf": [{"enum": sorted(ps_types.OFFERED_NAMES | {"generic.noop"})}, _TEXT]}
     steps = {**_STEP, **dict.fromkeys(("ps_type", "type"), names), **dict.fromkeys(LOOSE_KEYS, _ANY)}
     single = {key: steps.get(key, _FREE) for key in SINGLE_KEYS}
     spec = {"type": {"enum": sorted(TYPES)}, "allowed": {"type": "array"}}

@@ -56,7 +56,7 @@ CLASSES: Final[Mapping[str, str]] = {
     "anthropiccostprocessor": "anthropic.cost",
 }
 # Names that editors offer, installed or not: a file may use them; running one that is not installed is refused.
-ANNOUNCED: Final = frozenset(
+OFFERED_NAMES: Final = frozenset(
     {
         *("generic.api_extractor", "generic.bq_execute", "generic.bq_loader", "generic.dq_check"),
         *("generic.local_bq_transformer", "generic.procedure_executor"),
@@ -98,8 +98,8 @@ def from_class(class_name: str, module: str | None) -> str:
 
 
 def known_names() -> frozenset[str]:
-    """Return every name that can be loaded or is announced."""
-    return installed() | ANNOUNCED
+    """Return every name that can be loaded, and those that editors offer."""
+    return installed() | OFFERED_NAMES
 
 
 def installed() -> frozenset[str]:
@@ -116,8 +116,8 @@ def is_installed(name: str) -> bool:
 
 
 def is_shipped(name: str) -> bool:
-    """True for a processor of the product, installed or announced."""
-    return name in ANNOUNCED or name in modules_below(FOLDER)
+    """True for a processor of the product, installed or only offered."""
+    return name in OFFERED_NAMES or name in modules_below(FOLDER)
 
 
 def load(name: str) -> Processor:
@@ -173,7 +173,7 @@ def _maker(name: str) -> Callable[[], Processor]:
     name = canonical(name)
     module_name, _, class_name = name.partition(":")
     if not _NAME.fullmatch(name) or not is_installed(name):
-        if name in ANNOUNCED:
+        if name in OFFERED_NAMES:
             raise StepFailed(f"the processor {name!r} is not part of this installation yet")
         raise StepFailed(unknown(name))
     found = offers().get(module_name)

@@ -5,33 +5,19 @@ Cost Management is not asked: its calls are rationed by tenant.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 from convergence.ports.processor import Context
 from convergence.processors.azure_openai.api import AzureSettings, connect
 from convergence.processors.azure_openai.usage import API_VERSION
-from convergence.processors.credential_trial import tried
+from convergence.processors.credential_trial import CredentialTrial
 from convergence.processors.http.client import RestClient
-from convergence.processors.settings import settings
 
 METRIC = "AzureOpenAIRequests"
 
 
-class ValidationProcessor:
-    """Asks for the requests of yesterday, which needs the role Monitoring Reader on the account."""
-
-    config_model = AzureSettings
-    tries_credential = True
-
-    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Mark the app valid, or invalid with the reason. Raises `CredentialRejected` for one that is refused."""
-        options = settings(AzureSettings, step_config)
-        return await tried(context, options.secret, _ask(context, options))
-
-
 async def _ask(context: Context, options: AzureSettings) -> RestClient:
+    """Ask for the requests of yesterday, which needs the role Monitoring Reader on the account."""
     client = await connect(context, options, "Azure Monitor")
     today = context.now().date()
     params = [
@@ -45,6 +31,6 @@ async def _ask(context: Context, options: AzureSettings) -> RestClient:
     return client
 
 
-def get_engine() -> ValidationProcessor:
+def get_engine() -> CredentialTrial[AzureSettings]:
     """Return the processor."""
-    return ValidationProcessor()
+    return CredentialTrial(AzureSettings, _ask)

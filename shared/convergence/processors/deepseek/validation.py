@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from convergence.ports.processor import Context
-from convergence.processors.credential_trial import tried
+from convergence.processors.credential_trial import CredentialTrial
 from convergence.processors.http.client import RestClient
-from convergence.processors.settings import CredentialSettings, settings
+from convergence.processors.settings import CredentialSettings
 
 BASE_URL: Final = "https://api.deepseek.com"
 RENEW: Final = (
@@ -23,19 +22,8 @@ class ValidationSettings(CredentialSettings):
     secret: str = "deepseek"  # noqa: S105 - the name of a secret
 
 
-class ValidationProcessor:
-    """Asks for the balance, the only figure on cost that the API has."""
-
-    config_model = ValidationSettings
-    tries_credential = True
-
-    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Mark the key valid, or invalid with the reason. Raises `CredentialRejected` for one that is refused."""
-        options = settings(ValidationSettings, step_config)
-        return await tried(context, options.secret, _ask(context, options))
-
-
 async def _ask(context: Context, options: ValidationSettings) -> RestClient:
+    """Ask for the balance, the only figure on cost that the API has."""
     headers = {"authorization": f"Bearer {(await context.secrets.open(options.secret)).strip()}"}
     client = RestClient(
         context, options.api_base_url, headers=headers, service="DeepSeek", renew=RENEW, reach="loopback"
@@ -44,6 +32,6 @@ async def _ask(context: Context, options: ValidationSettings) -> RestClient:
     return client
 
 
-def get_engine() -> ValidationProcessor:
+def get_engine() -> CredentialTrial[ValidationSettings]:
     """Return the processor."""
-    return ValidationProcessor()
+    return CredentialTrial(ValidationSettings, _ask)

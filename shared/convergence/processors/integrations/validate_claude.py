@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from convergence.processors.anthropic.validation import ValidationProcessor
+from convergence.processors.anthropic import validation
+from convergence.processors.anthropic.api import ApiSettings
+from convergence.processors.credential_trial import CredentialTrial
 
 
-def get_engine() -> ValidationProcessor:
+def get_engine() -> CredentialTrial[ApiSettings]:
     """Return the processor."""
-    return ValidationProcessor()
+    return validation.get_engine()

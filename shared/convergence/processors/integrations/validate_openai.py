@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from convergence.processors.openai.validation import ValidationProcessor
+from convergence.processors.credential_trial import CredentialTrial
+from convergence.processors.openai import validation
+from convergence.processors.openai.api import ApiSettings
 
 
-def get_engine() -> ValidationProcessor:
+def get_engine() -> CredentialTrial[ApiSettings]:
     """Return the processor."""
-    return ValidationProcessor()
+    return validation.get_engine()

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 from convergence.ports.processor import Context
-from convergence.processors.credential_trial import tried
+from convergence.processors.credential_trial import CredentialTrial
 from convergence.processors.http.client import RestClient
 from convergence.processors.openai.api import ApiSettings, connect
-from convergence.processors.settings import settings
-
-
-class ValidationProcessor:
-    """Asks for one day of usage."""
-
-    config_model = ApiSettings
-    tries_credential = True
-
-    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Mark the credential valid, or invalid with the reason. Raises `CredentialRejected` for a refused one."""
-        return await tried(context, "openai", _ask(context, settings(ApiSettings, step_config)))
 
 
 async def _ask(context: Context, options: ApiSettings) -> RestClient:
+    """Ask for one day of usage."""
     client = await connect(context, options)
     yesterday = int((context.now() - timedelta(days=1)).timestamp())
     params = [("start_time", str(yesterday)), ("bucket_width", "1d"), ("limit", "1")]
@@ -32,6 +19,6 @@ async def _ask(context: Context, options: ApiSettings) -> RestClient:
     return client
 
 
-def get_engine() -> ValidationProcessor:
+def get_engine() -> CredentialTrial[ApiSettings]:
     """Return the processor."""
-    return ValidationProcessor()
+    return CredentialTrial(ApiSettings, _ask)

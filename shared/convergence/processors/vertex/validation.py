@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 from urllib.parse import quote
 
 from convergence.ports.processor import Context
-from convergence.processors.credential_trial import tried
+from convergence.processors.credential_trial import CredentialTrial
 from convergence.processors.http.client import RestClient
-from convergence.processors.settings import settings
 from convergence.processors.vertex.usage import METRIC, VertexSettings, connect
 
 
-class ValidationProcessor:
-    """Asks for the tokens of yesterday, which needs the role Monitoring Viewer on the project."""
-
-    config_model = VertexSettings
-    tries_credential = True
-
-    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Mark the account valid, or invalid with the reason. Raises `CredentialRejected` for one that is refused."""
-        options = settings(VertexSettings, step_config)
-        return await tried(context, options.secret, _ask(context, options))
-
-
 async def _ask(context: Context, options: VertexSettings) -> RestClient:
+    """Ask for the tokens of yesterday, which needs the role Monitoring Viewer on the project."""
     client = await connect(context, options)
     today = context.now().date()
     params = [
@@ -39,6 +25,6 @@ async def _ask(context: Context, options: VertexSettings) -> RestClient:
     return client
 
 
-def get_engine() -> ValidationProcessor:
+def get_engine() -> CredentialTrial[VertexSettings]:
     """Return the processor."""
-    return ValidationProcessor()
+    return CredentialTrial(VertexSettings, _ask)
