@@ -71,7 +71,7 @@ export interface DeclaredParameter {
   value: unknown;
 }
 
-/** One of several mistakes: where it stands and what is wrong. */
+/** One of several mistakes: where it is and what is wrong. */
 export interface Fault {
   path: string;
   message: string;
@@ -129,7 +129,7 @@ export interface Problem {
   errors?: Fault[];
 }
 
-/** `parameters` edit those that the run had; `latest` reads the pipeline's file again. `applied` decides per step about writes that took effect with another input: `keep` accepts them, `again` writes a second time. */
+/** `parameters` edit those that the run had; `latest` reads the pipeline's file again. `applied` decides per step about writes that took effect with different input: `keep` accepts them, `again` writes a second time. */
 export interface ReplayBody {
   parameters?: Record<string, unknown> | null;
   latest?: boolean;

@@ -97,6 +97,12 @@ def test_code_has_no_more_than_recorded() -> None:
         ("a table wants the rows, and a reader wants to see them", 1),
         ("what lives in the folder lies below it; a live owner", 2),
         ("never in clear, not any more, it belongs into the file", 3),
+        ("two structs cannot stand side by side; PIVOT stands behind a table", 2),
+        ("3 of 9 bytes came, so the file is not there in another form than listed", 3),
+        ("it takes the signature for too old; no way from failed to running", 2),
+        ("a cron has five fields, a cron expression and a cron job do not count", 1),
+        ("18 digits behind the point, separated by blanks; the row comes twice", 3),
+        ("the charges behind it stand for the data behind a chart", 0),
     ],
 )
 def test_the_list_finds_what_it_should(text: str, number: int) -> None:

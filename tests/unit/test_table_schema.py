@@ -107,7 +107,7 @@ def test_records_hold_fields(tmp_path: Path) -> None:
             "a field of a RECORD takes no length or precision",
         ),
         ([{"name": "a", "type": "RECORD", "fields": [{"name": "b", "type": "X"}]}], r"a\.b: 'X' is not a column type"),
-        ([{"name": "x_run_id", "type": "INT64"}], "the lineage column 'x_run_id' is STRING"),
+        ([{"name": "x_run_id", "type": "INT64"}], "the lineage column 'x_run_id' must be STRING"),
         (["a"], "a field must be an object"),
     ],
 )

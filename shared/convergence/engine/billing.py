@@ -29,7 +29,7 @@ async def record_invoices(services: Services, org: str, invoices: Sequence[Invoi
     """Record invoices of an org, all or none.
 
     Raises:
-        InvalidInput: none or too many; or an invoice is in another currency than the charges of its period, or than
+        InvalidInput: none or too many; or an invoice is not in the currency of the charges of its period, or of
             another invoice of it.
         Conflict: an invoice is recorded already.
     """

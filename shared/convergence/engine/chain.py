@@ -26,7 +26,7 @@ _OUTCOMES: Final = {RunStatus.COMPLETED: "on_success", RunStatus.FAILED: "on_fai
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The runs that follow, and the writes that create them or say why one is not there."""
+    """The runs that follow, and the writes that create them or say why one is missing."""
 
     runs: list[Run] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)

@@ -36,7 +36,7 @@ class LogRow:
 
 
 def log_row(data: bytes, schema_of: Callable[[str], TableSchema], *, at: datetime) -> LogRow:
-    """Return the row of an event, `at` being when it is stored. A value of another type than its column's is NULL.
+    """Return the row of an event, `at` being when it is stored. A value that is not of its column's type is NULL.
 
     Raises:
         InvalidInput: not an event that belongs in a log table.

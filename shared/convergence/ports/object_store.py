@@ -34,8 +34,8 @@ class StoredObject:
 class ObjectStore(Protocol):
     """The files of one place.
 
-    Every method raises `CredentialRejected` when the key may not do this, `StepFailed` when the place or a file is not
-    there or a bound is passed, `Transient` when the place cannot be reached or is busy.
+    Every method raises `CredentialRejected` when the key may not do this, `StepFailed` when the place or a file is
+    missing or a bound is passed, `Transient` when the place cannot be reached or is busy.
     """
 
     async def list(self, prefix: str, *, most: int) -> list[StoredObject]:
@@ -63,7 +63,7 @@ class WritableStore(Protocol):
         ...
 
     async def remove(self, name: str) -> None:
-        """Remove a file; one that is not there is fine."""
+        """Remove a file; one that does not exist is fine."""
         ...
 
 

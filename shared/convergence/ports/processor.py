@@ -202,7 +202,7 @@ class Context(Mapping[str, Any]):
 
     @abstractmethod
     def read_config(self, path: str) -> bytes:
-        """Read a file below the configs folder. Raises `StepFailed` for a path that leaves it or is not there."""
+        """Read a file below the configs folder. Raises `StepFailed` for a path that leaves it or does not exist."""
 
 
 class ProcessorModule(Protocol):

@@ -33,7 +33,7 @@ def _check(name: str, value: Any, hosts: frozenset[str]) -> None:
     except ValueError:
         raise InvalidInput(f"{name} is not a URL") from None
     if not plain:
-        raise InvalidInput(f"in production {name} must begin with https://, without a port or a user")
+        raise InvalidInput(f"{name} must begin with https://, without a port or a user, in production")
     if parts.hostname not in hosts:
         known = did_you_mean(parts.hostname or "", hosts)
         raise InvalidInput(f"{name}: this installation does not call {(parts.hostname or 'that')[:100]!r}.{known}")

@@ -153,7 +153,7 @@ def test_a_name_that_two_files_have_names_both(root: Path) -> None:
     for folder in ("a", "b"):
         write(root, f"{folder}/billing.yml", HELLO + "provider: gcp\ndomain: cost\naliases: [x/y]\n")
     for name in ("gcp/cost/billing", "x/y"):
-        with pytest.raises(InvalidInput, match=f"'{name}' may be a/billing or b/billing: name one of them"):
+        with pytest.raises(InvalidInput, match=f"'{name}' could be a/billing or b/billing: name one of them"):
             Catalog(root).get(name)
 
 

@@ -79,7 +79,7 @@ def test_a_declared_start_does_not_outlive_its_end_on_the_first_of_a_month() -> 
         ({"start_date": "2026-03-05"}, "after end_date 2026-03-04 (the default: give end_date too)"),
         ({"date": "2026-02-30"}, "date must be a date: YYYY-MM-DD, TODAY-n or one of TODAY"),
         ({"date": "1/2/2026"}, "not '1/2/2026'"),
-        ({"force_refresh": "perhaps"}, "force_refresh is true or false, not 'perhaps'"),
+        ({"force_refresh": "perhaps"}, "force_refresh must be true or false, not 'perhaps'"),
         ({"strat_date": "2026-01-01"}, "no parameter is called 'strat_date'. Did you mean 'start_date'"),
         ({"org_slug": "other"}, "'org_slug' is set by the engine"),
         ({"results": "x"}, "no parameter is called 'results'"),

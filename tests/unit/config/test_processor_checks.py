@@ -36,7 +36,7 @@ def test_a_config_that_fits_its_model_is_right(config: str) -> None:
         ("{}", "tests/one.yml:5:5: steps[0].config.procedure: procedure is missing"),
         ("{procedure: {dataset: d}}", "config.procedure.name: name is missing"),
         ("{procedure: sp_x, parameters: [{name: p, optional: perhaps}]}", "parameters[0].optional"),
-        ("{procedure: [a]}", "config.procedure: procedure is"),
+        ("{procedure: [a]}", "config.procedure: procedure must be"),
     ],
 )
 def test_a_config_that_does_not_fit_is_reported_with_its_place(config: str, message: str) -> None:

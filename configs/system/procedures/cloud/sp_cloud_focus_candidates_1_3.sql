@@ -19,7 +19,7 @@
 -- https://learn.microsoft.com/azure/cost-management-billing/dataset-schema/cost-usage-details-ea. An amortised export has
 -- the cost of reservations in the usage, so its billed cost is that of the export.
 -- Cost Management's query has the charge types of the exports, and no pricing model: its PricingCategory stays null.
--- OCI cost reports: a line that is a correction stands beside the line that it corrects
+-- OCI cost reports: a line that is a correction is beside the line that it corrects
 -- (https://docs.oracle.com/iaas/Content/Billing/Concepts/usagereportsoverview.htm). They have no list price.
 CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_cloud_focus_candidates_1_3(
   IN p_org_slug STRING,

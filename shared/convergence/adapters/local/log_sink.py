@@ -80,7 +80,7 @@ class LogSink:
         """Fold everything into the tables. Raises what the warehouse raises; the file stays for the next time."""
         self._write()
         async with self._lock:
-            if self._taken.exists():  # a fold that did not finish: its events may come twice, but repeats are not shown
+            if self._taken.exists():  # a fold that did not finish: its events may be there twice, but are shown once
                 await self._fold()
             if self._spooled:
                 self._spool.rename(self._taken)
@@ -122,7 +122,7 @@ class LogSink:
             self._spool.parent.mkdir(parents=True, exist_ok=True)
             with self._spool.open("ab") as file:
                 file.write(lines)
-        except OSError as error:  # those that are already there come twice, and are shown once
+        except OSError as error:  # those that are already there are added twice, and shown once
             self.trouble = f"the operational log cannot be written: {self._spool}: {error.strerror}"
             raise Transient(self.trouble) from error
         self.trouble = None

@@ -40,7 +40,7 @@ def texts(step: Step, index: int) -> Iterator[Text]:
 def texts_of_files(step: Step, configs_dir: Path) -> Iterator[str]:
     """Yield the statements in files that the step names; templates have no meaning there.
 
-    A file that is not there or is wrong is reported where processors are checked.
+    A file that is missing or wrong is reported where processors are checked.
     """
     model = getattr(ps_types.load(step.ps_type), "config_model", None)
     if model is None or not hasattr(model, "delegates"):

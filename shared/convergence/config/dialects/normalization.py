@@ -56,7 +56,7 @@ class Normalizer:
 def seconds(normalizer: Normalizer, at: KeyPath, value: Any) -> Any:
     """Return a timeout in seconds; the last key of `at` names the unit."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        normalizer.report(at, f"{at[-1]} is a number, not {value!r}")
+        normalizer.report(at, f"{at[-1]} must be a number, not {value!r}")
         return 60.0
     if value <= 0:
         normalizer.report(at, f"{at[-1]} must be more than 0")

@@ -14,6 +14,6 @@ def shipped_configs() -> Path:
 
 
 def own_or_shipped(configs_dir: Path, file: str) -> Path:
-    """Return the path of a file below the configs folder, or the product's own where it is not there."""
+    """Return the path of a file below the configs folder, or the product's own where it is missing."""
     own = configs_dir / file
     return own if own.exists() else shipped_configs() / file

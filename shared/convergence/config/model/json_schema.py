@@ -163,4 +163,6 @@ def _schedule(properties: Mapping[str, Any]) -> dict[str, Any]:
         "parameters": {"type": "object"},
     }
     keys = {key: key for key in sorted(schedule_dialects.KEYS)}
-    return {"anyOf": [{"type": "string", "description": "a cron of five fields"}, _object(keys, own, properties)]}
+    return {
+        "anyOf": [{"type": "string", "description": "a cron expression of five fields"}, _object(keys, own, properties)]
+    }

@@ -50,7 +50,7 @@ class Blackout(Model):
 
 
 class Schedule(Model):
-    """When the pipeline runs by itself: a cron of five fields in a time zone, and what becomes of missed times."""
+    """When the pipeline runs by itself: a cron expression in a time zone, and what becomes of missed times."""
 
     cron: str
     timezone: str = "UTC"

@@ -1,4 +1,4 @@
-r"""Templates: `{name}`, `${name}` and `{{name}}`, with optional blanks inside the braces.
+r"""Templates: `{name}`, `${name}` and `{{name}}`, with optional spaces inside the braces.
 
 Only a name between the braces makes a template: letters, digits and underscores, not beginning with a digit,
 followed by further keys after dots (`{results.extract.rows}`). All other braces are literal: `{}`, `{"a": 1}`,

@@ -42,7 +42,7 @@ async def replay_dead_letter(
     That of a run that could not follow another one starts that run, which is returned, queued.
 
     Raises:
-        NotFound: the org has no such dead letter, its run was removed, or the pipeline that follows is not there.
+        NotFound: the org has no such dead letter, its run was removed, or the pipeline that follows does not exist.
         InvalidInput: it was replayed or discarded already, it is a message, or what `replay` raises.
         Conflict: another caller replays it, too.
     """

@@ -42,7 +42,7 @@ class PlainText:
 
 
 def plain(text: str) -> PlainText:
-    r"""Undo escapes of JSON, Python, C, URLs and HTML, also nested ones, and leave out blanks, `+`, `\` and the unseen.
+    r"""Undo escapes of JSON, Python, C, URLs and HTML, also nested ones, and leave out spaces, `+`, `\` and the unseen.
 
     Variants of characters (full width, bold) become the plain ones. White space and `+` go because encoders break
     lines and write a blank as `+`. The time is linear in the text.

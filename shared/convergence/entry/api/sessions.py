@@ -93,7 +93,7 @@ def cookie_name(environment: str) -> str:
 
 
 def cookie(header: str, name: str) -> str:
-    """Return a cookie's text from the request's header, empty when it is not there."""
+    """Return a cookie's text from the request's header, empty when it is missing."""
     try:
         found = SimpleCookie(header).get(name)
     except CookieError:

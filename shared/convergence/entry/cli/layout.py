@@ -13,7 +13,7 @@ INDENT: Final = "  "
 DEEPER: Final = "    "
 _GAP: Final = 2  # between two columns
 _NARROWEST: Final = 20
-_BLANK: Final = "\x1f"  # instead of the blanks of what stays in one line; visible text has no control character
+_BLANK: Final = "\x1f"  # instead of the spaces of what stays in one line; visible text has no control character
 # Up to the end of its part of the sentence, also as `.venv/bin/convergence` and `python -m convergence`.
 _COMMAND: Final = re.compile(r"(?:(?<!\S)\S*python[\d.]* -m |(?<![\w.-])(?:[\w.~-]*/)*)convergence(?: [^\s,;()]+)+")
 

@@ -1,4 +1,4 @@
-"""Rows of a query as people and programs read them: a table, one value a line, CSV, JSON."""
+"""Rows of a query as people and programs read them: a table, one value per line, CSV, JSON."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _EXPONENT_DIGITS: Final = 2  # of an exponent that is safe from overflow and und
 _INT64: Final = range(-(2**63), 2**63)
 _INT64_DIGITS: Final = 19  # with a first digit below 9 it fits
 
-# All signs of a number become '0', a minus stays, the rest are blanks. So a run of zeros shows where a long number may
+# All signs of a number become '0', a minus stays, the rest are spaces. So a run of zeros shows where a long number may
 # be, and a minus between them an exponent that underflows (one that overflows is refused as it is).
 _SHAPE: Final = bytes(
     ord("0") if sign in b"0123456789.eE" else sign if sign == ord("-") else ord(" ") for sign in range(256)

@@ -64,7 +64,7 @@ class ClaudeCodeProcessor(TableProcessor):
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
         """Yield one page after the other.
 
-        Raises `StepFailed` for a record of another day, and for one that comes twice: pages would overlap.
+        Raises `StepFailed` for a record of another day, and for one that appears twice: pages would overlap.
         """
         options = settings(ClaudeCodeSettings, step_config)
         self._client = client = await connect(context, options)

@@ -34,7 +34,7 @@ class BalanceSettings(Settings):
 
 
 class DeepSeekCostProcessor:
-    """Compares the run's reading with the one before; the first reading has nothing to be compared with."""
+    """Compares the run's reading with the previous one; the first reading has nothing to be compared with."""
 
     config_model = BalanceSettings
     destination_model = Destination

@@ -162,7 +162,7 @@ def own_rules(issuers: Sequence[str]) -> list[Rule]:
             level="must",
             check=["linked", ["BillingAccountId", "ServiceName", "BillingPeriodStart"]],
             when=["=", "ChargeCategory", "Credit"],
-            text="A credit has a charge of its account, service and billing period that it stands beside.",
+            text="A credit has a charge of its account, service and billing period that it belongs to.",
         ),
         Rule(
             id="OWN-InvoiceIssuer-001",

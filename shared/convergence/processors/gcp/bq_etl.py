@@ -2,7 +2,7 @@
 
 A billing export is read in whole groups (`export_query`) and replaces them whole, late and corrected rows included.
 With `source.query` any statement is read, and lineage that it brings must be the run's own. `transform` renames columns
-and adds some before the rows are staged. A long query goes on as a job in the customer's project and its rows come
+and adds some before the rows are staged. A long query continues as a job in the customer's project and its rows come
 page by page: the step answers CONTINUE and returns to the row that it had reached.
 """
 

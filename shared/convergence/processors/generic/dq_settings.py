@@ -107,7 +107,7 @@ class CheckSettings(Settings):
         ]
 
     def delegates(self, configs_dir: Path) -> Sequence[tuple[str, Mapping[str, Any]]]:
-        """Return the step as its file has it. Raises `StepFailed` for a file that is not there or is wrong."""
+        """Return the step as its file has it. Raises `StepFailed` for a file that is missing or wrong."""
         if not self.dq_config or parse(self.dq_config) is not None:
             return ()
         found = _of_file(self.dq_config, read_below(configs_dir, self.dq_config), self.table)
@@ -123,7 +123,7 @@ class CheckSettings(Settings):
 
 
 def read_checks(options: CheckSettings, context: Context) -> CheckFile:
-    """Return the checks. Raises `StepFailed` for a file that is not there or holds something else."""
+    """Return the checks. Raises `StepFailed` for a file that is missing or holds something else."""
     if not options.dq_config:
         return CheckFile(table=options.table, checks=options.checks, scope=options.scope)
     return _of_file(options.dq_config, context.read_config(options.dq_config), options.table)

@@ -35,7 +35,7 @@ class StoreProcessor:
         """Return the credential id."""
         options = settings(StoreSettings, step_config)
         plaintext = (await context.secrets.open(options.parameter)).strip()
-        written_as_json = plaintext.startswith("{")  # a service account: its private key contains blanks
+        written_as_json = plaintext.startswith("{")  # a service account: its private key contains spaces
         if not plaintext or (not written_as_json and any(character.isspace() for character in plaintext)):
             raise StepFailed(f"the parameter {options.parameter!r} is empty or contains spaces: that is not a key")
         credential_id = await context.credentials.store(options.provider, plaintext, name=options.name)

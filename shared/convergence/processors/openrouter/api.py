@@ -65,8 +65,8 @@ async def activity(
 ) -> AsyncIterator[tuple[date, list[Activity]]]:
     """Yield each day of the run with its rows.
 
-    Raises `StepFailed` for a day that is not over or no longer kept, and for an answer that is not of the documented
-    form: a row of another day, a row twice, a count that is not one.
+    Raises `StepFailed` for a day that is not over or no longer kept, and for an answer without the
+    documented form: a row of another day, a row twice, a count that is not one.
     """
     today = context.now().date()
     if context.end_date >= today:

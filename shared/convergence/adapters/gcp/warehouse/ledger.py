@@ -51,7 +51,7 @@ class Marked(NamedTuple):
 
 
 def refuse_other(job_id: str, known: str, fingerprint: str) -> None:
-    """Raise `AppliedBefore` when a write that took effect had another input than it has now."""
+    """Raise `AppliedBefore` when a write took effect with input other than its present one."""
     if known != fingerprint:
         raise AppliedBefore(f"job {job_id} took effect earlier, with different input")
 

@@ -21,7 +21,7 @@ def parquet_columns(file: Path) -> tuple[Column, ...]:
     """Return the columns in the file's order; a DECIMAL is a NUMERIC, or a BIGNUMERIC where it has more digits.
 
     Raises:
-        InvalidInput: the file is not there, or is not Parquet.
+        InvalidInput: the file does not exist, or is not Parquet.
     """
     import duckdb
 

@@ -25,7 +25,7 @@ def ensure_table(job: Job, dataset: str, table: TableSchema) -> None:
     """Create the table, or add its new columns and relax what is no longer REQUIRED, in one transaction.
 
     Raises:
-        SchemaMismatch: a column has another type than the table's, or a new one is REQUIRED.
+        SchemaMismatch: a column's type differs from the table's, or a new one is REQUIRED.
     """
     checked(table.name, "table")
     with job.transaction():

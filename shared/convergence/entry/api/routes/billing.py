@@ -162,7 +162,7 @@ async def invoices(org: OrgName, at: At, _: Reader) -> Json:
 
 @router.post("/invoices", status_code=201, response_model=InvoicesAnswer, responses=documented(404, 409))
 async def record(org: OrgName, body: InvoicesBody, at: At, caller: Admin) -> Json:
-    """Record invoices, all or none. One that is known already, or in another currency than its charges, is refused."""
+    """Record invoices, all or none. One that is known already, or not in the currency of its charges, is refused."""
     await at.services.orgs.get(org)
     now = at.services.clock.now()
     recorded = [

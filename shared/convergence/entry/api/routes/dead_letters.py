@@ -153,7 +153,7 @@ async def show(letter_id: LetterId, at: At, reach: Reading) -> Json:
 
 @router.post("/{org}/{letter_id}/replay", status_code=202, response_model=Accepted, responses=documented(404))
 async def replay(letter_id: LetterId, at: At, reach: Running, body: ReplayBody | None = None) -> Json:
-    """Run the run of a dead letter again from where it failed, with edited parameters if you like."""
+    """Run the run of a dead letter again from where it failed, with edited parameters if any are given."""
     asked = body or ReplayBody()
     dead_letter = await require_dead_letter(at.services, reach.org, letter_id)
     with suppress(NotFound, ConfigErrors):  # its file is gone or broken: the pinned plan goes on without it

@@ -33,7 +33,7 @@ class NodeBody(Asked):
 
 
 class HierarchyBody(Asked):
-    """The whole hierarchy, which replaces the one before."""
+    """The whole hierarchy, which replaces the previous one."""
 
     nodes: list[NodeBody] = Field(max_length=NODES_MAX)
 

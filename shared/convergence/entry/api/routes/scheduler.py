@@ -214,7 +214,7 @@ async def following(
 async def _org_of(at: Runtime, caller: Caller, schedule_id: str, scope: str) -> str:
     """Return the org of a schedule that the caller may run and change.
 
-    An org's key gets the same 403 for a schedule of another org and for one that is not there. One of a pipeline that
+    An org's key gets the same 403 for a schedule of another org and for one that does not exist. One of a pipeline that
     only the operator may run is the operator's to start and to change.
     """
     document = await at.services.documents.get(f"schedules/{schedule_id}")

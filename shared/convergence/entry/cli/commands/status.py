@@ -51,7 +51,7 @@ def _ask(server: Server, run_id: str | None) -> RunView:
 
 
 def steps_table(out: Output, view: RunView) -> None:
-    """Print the steps in plan order. A step that began on another day than its run shows that day."""
+    """Print the steps in plan order. A step that did not begin on the day of its run shows its day."""
     day = (view["created_at"] or "")[:10]
     rows = [
         (

@@ -145,7 +145,7 @@ class _Ask:
         self._services, self._dataset = services, dataset_of(services, org)
 
     async def rows(self, table: str, sql: str, **values: Any) -> list[dict[str, Any]]:
-        """Return rows of `table`, which has a schema file and is made where it is not there yet."""
+        """Return rows of `table`, which has a schema file and is made where it does not exist yet."""
         await self._services.warehouse.ensure_table(self._dataset, self._services.schemas.get(table))
         kinds = {"day": "DATE"}
         parameters = {name: Parameter(kinds.get(name, "STRING"), value) for name, value in values.items()}

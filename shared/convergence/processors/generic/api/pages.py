@@ -49,7 +49,7 @@ class Pages:
     def records(self, answer: Answer) -> list[Any]:
         """Return the records of a page; an answer without content has none.
 
-        Raises `StepFailed` when `data_path` is not there or null, and for a list whose paging is not configured.
+        Raises `StepFailed` when `data_path` is missing or null, and for a list whose paging is not configured.
         """
         if answer.empty:
             return []

@@ -32,7 +32,7 @@ class Progress:
     unseen: list[str] | None = None  # mapped paths that no record had so far
     dropped: dict[str, int] = field(default_factory=dict)  # fields without a column, and in how many records
     remainder: str = ""  # what the last page says about a next one that was not requested
-    digests: list[str] = field(default_factory=list)  # of the first page and of the one before
+    digests: list[str] = field(default_factory=list)  # of the first page and of the previous one
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Mapping[str, Any] | None) -> Progress:

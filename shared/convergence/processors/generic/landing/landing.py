@@ -33,7 +33,7 @@ _SQL: Final = re.compile(r"'.*'|[A-Za-z_][A-Za-z0-9_.]*\(.*\)", re.DOTALL)  # a 
 
 
 class Landing:
-    """The table of one execution of a step, and the quarantine beside it. `stages` are theirs, once rows came."""
+    """The table of one execution of a step, and the quarantine beside it. `stages` are theirs, once there are rows."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Parts of strings: white space is more than blanks, lengths are not negative, one group at most in a pattern."""
+"""Parts of strings: white space is more than spaces, lengths are not negative, one group at most in a pattern."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Sum(NamedTuple):
 async def sums(api: AwsApi, first: date, last: date) -> AsyncIterator[list[Sum]]:
     """Yield the sums of all models and metrics from `first` to `last`, a few hundred series at a time.
 
-    Raises `StepFailed` for an answer that is not whole, or has another form than the documented one.
+    Raises `StepFailed` for an answer that is not complete, or not of the form that is documented.
     """
     series = await _series(api)
     for start in range(0, len(series), QUERIES_MAX):

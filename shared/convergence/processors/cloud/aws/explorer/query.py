@@ -43,8 +43,8 @@ async def groups(
 ) -> AsyncIterator[list[Group]]:
     """Yield the groups of each page, for the days from `first` to before `end`.
 
-    `by`: dimensions, at most two. `only`: a dimension and its value. Raises `StepFailed` for an answer that is not of
-    the documented form, or pages that do not end.
+    `by`: dimensions, at most two. `only`: a dimension and its value. Raises `StepFailed` for an answer without the
+    documented form, or pages that do not end.
     """
     request: dict[str, Any] = {
         "TimePeriod": {"Start": first.isoformat(), "End": end.isoformat()},

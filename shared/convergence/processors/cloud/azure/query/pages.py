@@ -32,8 +32,8 @@ async def pages(
 ) -> AsyncIterator[list[dict[str, Any]]]:
     """Yield rows by column, for the days from `first` to before `end`; numbers are as exact as they are sent.
 
-    `by`: dimensions, at most two. `only`: a dimension and its value. Raises `StepFailed` for an answer that is not of
-    the documented form, or that lacks a column.
+    `by`: dimensions, at most two. `only`: a dimension and its value. Raises `StepFailed` for an answer without the
+    documented form, or without a column.
     """
     dataset: dict[str, Any] = {
         "granularity": "Daily",

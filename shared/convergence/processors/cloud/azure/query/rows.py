@@ -36,7 +36,7 @@ _DIGITS: Final = Decimal(1).scaleb(-18)  # Azure computes in floats; this many p
 
 
 def day_of(row: Mapping[str, Any], first: date, end: date) -> date:
-    """Return the day of a row: UsageDate is a number, 20261119. Raises `StepFailed` for one that was not asked for."""
+    """Return the day of a row: UsageDate is a number, 20261119. Raises `StepFailed` for one that was not requested."""
     found = datetime.strptime(str(int(row["UsageDate"])), "%Y%m%d").replace(tzinfo=UTC).date()
     if not first <= found < end:
         raise StepFailed(f"Azure Cost Management: {found} was not requested; nothing was loaded")
