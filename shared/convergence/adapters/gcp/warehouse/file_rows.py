@@ -6,34 +6,27 @@ The texts wait in a table of their own beside the staging table, which goes when
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from convergence.adapters.gcp.warehouse.client import UPLOAD_TIMEOUT_S
-from convergence.adapters.gcp.warehouse.file_values import in_record, is_text, json_of, quoted, text_of, value_of
+from convergence.adapters.gcp.warehouse.file_select import LINE, FileSelect, is_lines, select_file
+from convergence.adapters.gcp.warehouse.file_values import is_text
 from convergence.adapters.gcp.warehouse.jobs import Jobs
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.gcp.warehouse.waiting import AnyJob
 from convergence.adapters.googlesql.types import SqlType, column_type, described
 from convergence.adapters.row_files import (
-    Fed,
-    by_name,
     csv_header,
     csv_records,
-    feed,
     is_pointer,
     keep_digits,
-    other_name,
     pointers,
     problem_of,
     refuse,
     refuse_twins,
-    staged_by,
-    steps_of,
-    wanted_pointers,
 )
 from convergence.domain.sql_names import bigquery_name
 from convergence.errors import SchemaMismatch, StepFailed
@@ -44,41 +37,7 @@ from convergence.ports.warehouse.files import CONTENT_MAX, DAYS_MAX
 if TYPE_CHECKING:
     from google.cloud import bigquery
 
-LINE: Final = "line"
 _STRING: Final = SqlType("STRING")
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What is read of a loaded file: `texts` and `values` are SQL, one for each column of the table that it feeds."""
-
-    file: RowFile
-    fed: Fed
-    all_texts: tuple[str, ...]  # of the file's columns
-    columns: tuple[Column, ...]
-    texts: tuple[str, ...]
-    values: tuple[str, ...]
-    others: str
-    whole: str
-    digest: str
-    constants: Mapping[str, str]
-
-    def tests(self) -> list[str]:
-        """Return the SQL that computes for each column whether its value does not fit."""
-        found = []
-        for column, text, value in zip(self.columns, self.texts, self.values, strict=True):
-            wrong = f"({text} IS NOT NULL AND {value} IS NULL)"
-            found.append(f"({text} IS NULL OR {wrong})" if column.mode == "REQUIRED" else wrong)
-        return found
-
-    def inside(self) -> str:
-        """Return the SQL that decides whether a row is taken: its days are among those of the file, or it has none."""
-        found = [f"TRIM(IFNULL({LINE}, '')) <> ''" if _is_lines(self.file) else "TRUE"]
-        for column, value in zip(self.columns, self.values, strict=True):
-            if self.file.outside == "skip" and column.name in self.file.between:
-                first, last = self.file.between[column.name]
-                found.append(f"({value} IS NULL OR DATE({value}) BETWEEN DATE '{first}' AND DATE '{last}')")
-        return " AND ".join(found)
 
 
 class FileRows:
@@ -106,7 +65,7 @@ class FileRows:
                 if is_text(file)
                 else await self._tables.columns(self._dataset, self._raw)
             )
-            read = _read(file, table, names if is_text(file) else tuple(kinds), list(kinds.values()))
+            read = select_file(file, table, names if is_text(file) else tuple(kinds), list(kinds.values()))
             bad = await self._bad_rows(read)
             refuse(file, bad, await self._count(read) if bad else 1)
             days = await self._insert(read, into, part, part_column, place)
@@ -155,7 +114,7 @@ class FileRows:
                 labels=self._labels,
                 **options,
             )
-        if _is_lines(file):
+        if is_lines(file):
             options |= {
                 "source_format": bigquery.SourceFormat.CSV,
                 "field_delimiter": "\x01",  # no JSON text has it
@@ -177,7 +136,7 @@ class FileRows:
             options["source_format"] = bigquery.SourceFormat.NEWLINE_DELIMITED_JSON
         return bigquery.LoadJobConfig(schema=fields, labels=self._labels, **options)
 
-    async def _bad_rows(self, read: _Read) -> list[BadRow]:
+    async def _bad_rows(self, read: FileSelect) -> list[BadRow]:
         tests = read.tests()
         sql = (
             f"SELECT [{', '.join(tests)}], {', '.join(read.all_texts)}"
@@ -189,12 +148,12 @@ class FileRows:
         bad = [_bad_row(read, row[0], row[1:], line) for row, line in zip(found, lines, strict=True)]
         return sorted(bad, key=lambda row: row.line)
 
-    async def _count(self, read: _Read) -> int:
+    async def _count(self, read: FileSelect) -> int:
         fits = f"{read.inside()} AND NOT ({' OR '.join(read.tests())})"
         sql = f"SELECT COUNT(*) FROM {bigquery_name(self._path)} WHERE {fits}"
         return int((await self._query(sql))[0][0])
 
-    async def _insert(self, read: _Read, into: str, part: int, part_column: str, place: str) -> tuple[date, ...]:
+    async def _insert(self, read: FileSelect, into: str, part: int, part_column: str, place: str) -> tuple[date, ...]:
         pairs = {
             part_column: str(part),
             place: "ROW_NUMBER() OVER ()",

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sqlite3
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import orjson
@@ -21,10 +19,11 @@ import orjson
 from convergence.adapters.cursors import cursor as cursor_of
 from convergence.adapters.cursors import place
 from convergence.adapters.local.documents.indexes import FileIndexes
+from convergence.adapters.local.documents.opening import StatePath, open_as_writer, open_read_only
 from convergence.adapters.local.documents.query import Query
 from convergence.adapters.local.documents.recent import Key, Recent, Stored
 from convergence.adapters.local.documents.writes import Encoded, conflict, encoded, holds, patched, split
-from convergence.errors import Conflict, StorageFault, StorageLocked, StorageUnusable
+from convergence.errors import Conflict, StorageFault, StorageLocked
 from convergence.ports.clock import Clock
 from convergence.ports.documents import (
     Create,
@@ -38,15 +37,6 @@ from convergence.ports.documents import (
     Write,
 )
 
-# With rowids: new documents share a page at the end of the table, however random their ids are, so a commit of
-# many writes few pages (measured: half the time of WITHOUT ROWID).
-_TABLE: Final = """
-CREATE TABLE IF NOT EXISTS documents (
-    collection TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL,
-    UNIQUE (collection, id)
-)
-"""
-_HAS_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'documents'"
 _GET: Final = "SELECT version, body FROM documents WHERE collection = ? AND id = ?"
 _INSERT: Final = "INSERT OR IGNORE INTO documents VALUES (?, ?, ?, ?)"
 _UPDATE: Final = "UPDATE documents SET version = ?, body = ? WHERE collection = ? AND id = ? AND version = ?"
@@ -65,7 +55,7 @@ class SqliteDocuments:
 
     def __init__(
         self,
-        path: Path | Literal[":memory:"],
+        path: StatePath,
         clock: Clock,
         *,
         indexes: Sequence[Index] = (),
@@ -77,35 +67,13 @@ class SqliteDocuments:
         self._last_version = 0
         self._failed: str | None = None  # the error of the last write; None if it succeeded
         self._group: list[Joined] = []
-        target = f"{Path(path).resolve().as_uri()}?mode=ro" if read_only else str(path)
         self._recent = Recent()
         self._alone = 0  # groups of one in a row
         self._indexes = FileIndexes(indexes)
-        try:
-            self.connection = sqlite3.connect(target, uri=read_only, isolation_level=None, check_same_thread=False)
-            self.connection.execute("PRAGMA busy_timeout = 5000")
-            if read_only:
-                self._look()
-            else:
-                self._prepare(synchronous)
-        except sqlite3.Error as error:
-            raise StorageUnusable(
-                f"the state {path} cannot be opened: {error}. {_advice(Path(path), error)}"
-            ) from error
+        self.connection = (
+            open_read_only(path, self._indexes) if read_only else open_as_writer(path, self._indexes, synchronous)
+        )
         self._execute = self.connection.execute
-
-    def _look(self) -> None:
-        if self.connection.execute(_HAS_TABLE).fetchone() is None:
-            self.connection.close()  # its first writer has only just created the file: it is still empty
-            self.connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-            self.connection.execute(_TABLE)
-        self._indexes.find(self.connection)
-
-    def _prepare(self, synchronous: str) -> None:
-        for pragma in ("journal_mode = WAL", f"synchronous = {synchronous}", "cache_size = -4000"):
-            self.connection.execute(f"PRAGMA {pragma}")
-        self.connection.execute(_TABLE)
-        self._indexes.build(self.connection)
 
     def close(self) -> None:
         """Close the file; pending commits are refused."""
@@ -290,18 +258,3 @@ class SqliteDocuments:
         sql, values = query.count(self._indexes.serving(query))
         (number,) = self._fetch(sql, values).fetchone()
         return int(number)
-
-
-def _advice(path: Path, error: sqlite3.Error) -> str:
-    """Return what to do about a file that SQLite cannot open; even to read, it creates a file next to it."""
-    folder = path.parent
-    cannot_open = error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
-    if cannot_open and folder.is_dir() and not os.access(folder, os.W_OK):
-        return (
-            f"The data directory {folder} is read-only. Make it writable for this user, or use a copy of it with "
-            "--data-dir."
-        )
-    return (
-        "Check that its folder exists and is readable, and that its disk has room; restore it from a backup if it is "
-        "damaged."
-    )
