@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -16,7 +16,6 @@ import orjson
 from convergence.adapters.local.documents.adapter import SqliteDocuments
 from convergence.adapters.local.google_accounts.adapter import RestAccounts
 from convergence.adapters.local.keyring.adapter import FileKeyring
-from convergence.config.loader import LoadedPipeline
 from convergence.domain.quota import Limits
 from convergence.domain.status import RUN_TERMINAL
 from convergence.domain.times import to_text
@@ -25,7 +24,6 @@ from convergence.engine.reconcile import reconcile
 from convergence.engine.services import INDEXES, EngineSettings, Services
 from convergence.errors import ConvergenceError
 from convergence.ports.documents import Order, Write
-from convergence.ports.warehouse import TableSchema
 from convergence.tenants.credentials import CredentialStore
 from convergence.tenants.orgs import OrgStore
 from tests.simulation.broker import Broker
@@ -43,11 +41,12 @@ from tests.simulation.faults import (
     SeededIds,
     swarm,
 )
+from tests.simulation.fixed_files import AnyTable, FixedCatalog
 from tests.simulation.memory_warehouse import MemoryWarehouse
 from tests.simulation.operator import Operator
 from tests.simulation.other_clients import MessageClient, Twin
 from tests.simulation.outcome import check_outcome
-from tests.simulation.pipelines import FILE, GIANTS, SHAPES, pipeline, shape_of
+from tests.simulation.pipelines import FILE, GIANTS, SHAPES
 from tests.simulation.processor import SimProcessor
 from tests.simulation.quotas import Quotas
 from tests.simulation.secret import SECRET
@@ -66,30 +65,6 @@ ALL = range(SHAPES)
 
 class Violation(AssertionError):
     """An invariant of the design does not hold."""
-
-
-class FixedCatalog:
-    """Pipelines by shape, as `Catalog` gives them."""
-
-    def __init__(self, edition: int) -> None:
-        self._edition = edition
-
-    def names(self) -> list[str]:
-        return []
-
-    def get(self, name: str) -> LoadedPipeline:
-        return pipeline(shape_of(name), self._edition)
-
-
-class AnyTable:
-    """A schema for every table name."""
-
-    @property
-    def paths(self) -> Mapping[str, Path]:
-        return {}
-
-    def get(self, name: str) -> TableSchema:
-        return TableSchema(name, ())
 
 
 class World:

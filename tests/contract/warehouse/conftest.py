@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -16,7 +16,8 @@ from convergence.adapters.gcp.warehouse.stage import BigQueryStage
 from convergence.adapters.local.clock import RandomIds, SystemClock
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.schemas.table import load_table_schema
-from convergence.ports.warehouse import TableSchema, Warehouse
+from convergence.ports.warehouse import FileFormat, RowFile, TableSchema, Warehouse
+from tests.contract.warehouse.files_of_rows import BILLS
 from tests.contract.warehouse.world import FIELDS, Body, StoppedClock
 from tests.emulators.bigquery import running
 
@@ -122,3 +123,21 @@ def usage(tmp_path: Path) -> TableSchema:
     path = tmp_path / "usage.json"
     path.write_text(FIELDS)
     return load_table_schema(path)
+
+
+@pytest.fixture
+def bills(tmp_path: Path) -> TableSchema:
+    path = tmp_path / "bills.json"
+    path.write_text(BILLS)
+    return load_table_schema(path)
+
+
+@pytest.fixture
+def a_file(tmp_path: Path) -> Callable[..., RowFile]:
+    def make(text: str, **options: Any) -> RowFile:
+        path = tmp_path / "spooled"
+        path.write_text(text, encoding="utf-8", newline="")
+        given = {"optional": frozenset({"day", "at", "cost", "note"}), "rest": "others", **options}
+        return RowFile(path=path, format=given.pop("format", FileFormat.CSV), name="bill.csv", **given)
+
+    return make

@@ -27,9 +27,9 @@ from convergence.tenants.credentials import CredentialStore
 from convergence.tenants.orgs import Org, OrgStore
 from convergence.worker import LocalWorker
 from tests.simulation.faults import SeededIds
+from tests.simulation.fixed_files import AnyTable
 from tests.simulation.memory_warehouse import MemoryWarehouse
 from tests.simulation.virtual_time import VirtualClock, VirtualLoop
-from tests.simulation.world import AnyTable
 
 Work = Callable[[Mapping[str, Any], Context], Awaitable[Mapping[str, Any]]]
 

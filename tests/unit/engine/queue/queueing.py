@@ -51,3 +51,8 @@ async def held(engine: Engine, cap: str) -> list[str]:
     """Return the runs that have a place in a cap, whichever of its documents they are in."""
     documents = await engine.documents.get_many([f"caps/{cap}.{shard}" for shard in range(10)])
     return sorted(run_id for each in documents if each is not None for run_id in each.data["held"])
+
+
+def still(engine: Engine) -> None:
+    """Let no message be delivered: the test moves everything itself."""
+    engine.bus.detach()

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
-from convergence.entry.api.runtime import Runtime
-from convergence.entry.api.streams import Streams
-from convergence.ports.warehouse import Statement
 from tests.unit.entry.api.conftest import ROOT, ROOT_KEY, Api, RunScenario
 from tests.unit.entry.api.routes import names_of_acme, routes
 
@@ -241,99 +234,6 @@ def test_keys_are_rotated_with_an_overlap_and_revoked_at_once(run_scenario: RunS
     run_scenario(scenario)
 
 
-@pytest.mark.parametrize("ends", ["revoked", "expired", "suspended", "another root key"])
-def test_a_stream_ends_within_seconds_of_its_key(
-    run_scenario: RunScenario, monkeypatch: pytest.MonkeyPatch, ends: str
-) -> None:
-    async def scenario(api: Api) -> None:
-        await api.installation.worker.drain(0)  # the run stays as it is
-        run_id = (await api.ask("POST", RUN, org="acme")).json()["run_id"]
-        headers = ROOT if ends == "another root key" else {"X-API-Key": api.keys["acme"]}
-        opened = when_open(monkeypatch)
-        stream = asyncio.create_task(api.ask("GET", f"/pipelines/events/acme/{run_id}", headers=headers))
-        await opened.wait()
-        key = (await api.ask("GET", "/organizations/acme/keys", headers=ROOT)).json()["keys"][0]["key_id"]
-        at = runtime_of(api)
-        if ends == "revoked":
-            await api.ask("DELETE", f"/organizations/acme/keys/{key}", headers=ROOT)
-        elif ends == "expired":
-            await at.keys.rotate("acme", key, overlap=timedelta(seconds=0))
-        elif ends == "suspended":
-            await api.ask("POST", "/organizations/acme/suspend", headers=ROOT)
-        else:
-            new = at.settings.model_copy(update={"CONVERGENCE_ROOT_KEY": SecretStr("another")})
-            object.__setattr__(at, "settings", new)
-        async with asyncio.timeout(60):
-            text = (await stream).text
-        assert "event: move" in text
-        assert "event: end" not in text
-        again = await api.ask("GET", f"/pipelines/events/acme/{run_id}", headers=headers)
-        assert again.status_code == (403 if ends == "suspended" else 401)
-
-    run_scenario(scenario)
-
-
-def test_open_streams_are_limited_for_an_org_and_for_the_process(
-    run_scenario: RunScenario, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def scenario(api: Api) -> None:
-        await api.installation.worker.drain(0)
-        paths = {}
-        for org in ("acme", "globex", "initech"):
-            run = (await api.ask("POST", f"/pipelines/run/{org}/shop/cost/daily", org=org)).json()
-            paths[org] = f"/pipelines/events/{org}/{run['run_id']}"
-        streams = []
-        for org in ("acme", "globex"):
-            opened = when_open(monkeypatch)
-            streams.append(asyncio.create_task(api.ask("GET", paths[org], org=org)))
-            await opened.wait()
-        own = await api.ask("GET", paths["acme"], org="acme")
-        others = await api.ask("GET", paths["initech"], org="initech")
-        assert (own.status_code, own.json()["code"], own.headers["retry-after"]) == (429, "rate_limited", "5")
-        assert (others.status_code, others.headers["retry-after"]) == (503, "5")
-        for stream in streams:
-            stream.cancel()  # the client goes away
-        await asyncio.gather(*streams, return_exceptions=True)
-        assert runtime_of(api).streams.open == 0
-
-    run_scenario(scenario, orgs=("acme", "globex", "initech"), EVENT_STREAMS_MAX=2, EVENT_STREAMS_PER_ORG=1)
-
-
-def test_a_stream_ends_after_a_while_though_its_run_goes_on(
-    run_scenario: RunScenario, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slept: list[float] = []
-
-    async def scenario(api: Api) -> None:
-        async def sleep(_: object, seconds: float) -> None:
-            slept.append(seconds)
-
-        await api.installation.worker.drain(0)  # nobody works on the run
-        run = (await api.ask("POST", "/pipelines/run/acme/shop/cost/daily", org="acme")).json()
-        monkeypatch.setattr(type(api.at.services.clock), "sleep", sleep)
-        streamed = await api.ask("GET", f"/pipelines/events/acme/{run['run_id']}", org="acme")
-        assert "event: move" in streamed.text
-        assert "event: end" not in streamed.text
-        assert sum(slept) == 900
-
-    run_scenario(scenario)
-
-
-def when_open(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    opened, enter = asyncio.Event(), Streams.enter
-
-    def entered(self: Streams, org: str) -> None:
-        enter(self, org)
-        opened.set()
-
-    monkeypatch.setattr(Streams, "enter", entered)
-    return opened
-
-
-def runtime_of(api: Api) -> Runtime:
-    return api.at
-
-
 def test_the_development_key_can_be_asked_for_but_not_in_production(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         answer = await api.ask("GET", "/admin/dev/api-key/acme", headers=ROOT)
@@ -355,77 +255,6 @@ def test_with_auth_disabled_everybody_is_the_operator(run_scenario: RunScenario)
         assert (await api.ask("GET", "/organizations")).status_code == 200
 
     run_scenario(scenario, DISABLE_AUTH=True)
-
-
-def test_every_mutating_call_is_audited_refusals_too_and_no_secret_with_it(run_scenario: RunScenario) -> None:
-    secret = "sk-" + "s" * 40
-
-    async def scenario(api: Api) -> None:
-        await api.run()
-        await api.ask("POST", RUN, headers={"X-API-Key": "cvk_" + secret})
-        await api.ask("POST", RUN, org="globex")
-        await api.ask("POST", "/integrations/acme/openai/setup", org="acme", json={"api_key": secret, "oops": 1})
-        await api.ask("PUT", "/organizations/acme/subscription", headers=ROOT, json={"status": "active"})
-        await api.ask("GET", "/pipelines/history/acme", org="acme")
-        events = [json.loads(text) for text in api.audited]
-        shown = [
-            (each["org"], each["data"]["actor"][:4], each["data"]["http_status"], each["data"]["outcome"])
-            for each in events
-        ]
-        assert shown == [
-            ("acme", "key_", 200, "done"),
-            ("", "nobo", 401, "refused"),
-            ("globex", "key_", 403, "refused"),
-            ("acme", "key_", 422, "refused"),
-            ("acme", "root", 200, "done"),
-        ]
-        assert events[0]["data"]["action"] == "POST /pipelines/run/{org}/{path}"
-        assert (events[0]["data"]["client"], events[0]["data"]["target"]) == ("192.0.2.7", "shop/cost/daily")
-        assert not any(
-            text in b"".join(api.audited).decode() for text in (secret, api.keys["acme"], ROOT["X-CA-Root-Key"])
-        )
-
-    run_scenario(scenario, orgs=("acme", "globex"))
-
-
-def test_every_route_that_may_change_something_is_audited_when_it_refuses(run_scenario: RunScenario) -> None:
-    async def scenario(api: Api) -> None:
-        names = await names_of_acme(api)
-        changing = [(method, path) for method, path in routes(api) if method not in {"GET", "HEAD"}]
-        reading = {"/api/v1/query/{org}", "/api/v1/validator/validate"}
-        for method, path in changing:
-            api.audited.clear()
-            url = path.format(**names).removeprefix("/api/v1")
-            body = {"schedule_id": names["schedule_id"]} if url == "/scheduler/trigger" else {}
-            answer = await api.ask(method, url, org="globex", json=body)
-            told = [json.loads(text)["data"] for text in api.audited]
-            expected = [(f"{method} {path.removeprefix('/api/v1')}", "refused", answer.status_code)]
-            found = [(each["action"], each["outcome"], each["http_status"]) for each in told]
-            assert path in reading or found == expected, (method, path, found)
-        assert len(changing) > 40
-
-    run_scenario(scenario, orgs=("acme", "globex"))
-
-
-def test_an_org_reads_its_own_audit_log_and_a_stranger_makes_no_dataset(run_scenario: RunScenario) -> None:
-    async def scenario(api: Api) -> None:
-        await api.run()
-        await api.ask("POST", "/pipelines/run/ghosts/shop/cost/daily")
-        await api.installation.log.flush()
-        rows = await query(api, "acme_dev", "SELECT action, http_status FROM org_audit_logs")
-        assert ("POST /pipelines/run/{org}/{path}", 200) in [tuple(row.values()) for row in rows]
-        everything = await query(api, "organizations", "SELECT DISTINCT target_org FROM org_audit_logs ORDER BY 1")
-        assert [row["target_org"] for row in everything] == ["", "acme", "ghosts"]
-        with pytest.raises(Exception, match="ghosts_dev"):
-            await query(api, "ghosts_dev", "SELECT 1 FROM org_audit_logs")
-
-    run_scenario(scenario)
-
-
-async def query(api: Api, dataset: str, sql: str) -> list[dict[str, Any]]:
-    from convergence.ports.warehouse import Scope
-
-    return (await api.installation.services.warehouse.query(Statement(sql, scope=Scope(dataset=dataset)))).rows
 
 
 def test_without_a_key_an_answer_names_no_org_only_that_a_key_is_needed(run_scenario: RunScenario) -> None:
