@@ -1,4 +1,4 @@
--- Cost of the latest month to its end: daily charges go on at their mean so far, all others stay as they are
+-- Cost of the latest month to its end: daily charges are extrapolated at their mean so far, all others stay as they are
 WITH charged AS (
   SELECT
     DATE(ChargePeriodStart) AS day,
