@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 
 from convergence.entry.cli.bars import Bars
-from convergence.entry.cli.follow import summary
 from convergence.entry.cli.output import Output
 from convergence.entry.cli.rows import Rows
+from convergence.entry.cli.run_report import summary
 from tests.unit.entry.conftest import Cli, a_step
 
 RANGE = ("-p", "start_date=2026-11-01", "-p", "end_date=2026-11-07")

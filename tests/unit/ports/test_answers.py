@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from convergence.errors import StepFailed, Throttled
-from convergence.ports.http.answers import only_tells, parsed
+from convergence.ports.http.answers import parsed
+from convergence.ports.http.reported_errors import only_tells
 
 FAILURES: list[dict[str, Any]] = [
     {"success": False, "errors": [{"message": "x"}], "data": None},

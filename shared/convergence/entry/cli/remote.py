@@ -8,8 +8,9 @@ from typing import Any, Final, cast
 from convergence.config.model.pipeline import ParameterSpec
 from convergence.domain.step import Applied
 from convergence.engine.views.models import RunView
-from convergence.entry.cli.follow import move_line, summary
+from convergence.entry.cli.follow import move_line
 from convergence.entry.cli.parameters import read_parameters
+from convergence.entry.cli.run_report import summary
 from convergence.entry.cli.server import Server, quoted
 from convergence.entry.cli.session import Session
 from convergence.errors import InvalidInput, NotFound, did_you_mean

@@ -9,9 +9,9 @@ import click
 from convergence.engine.cancel import cancel
 from convergence.engine.store import require_run
 from convergence.entry.cli import remote
-from convergence.entry.cli.follow import report_end
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.run_ids import find_run
+from convergence.entry.cli.run_report import report_end
 from convergence.entry.cli.session import Session
 from convergence.errors import InvalidInput, StorageLocked
 

@@ -10,11 +10,11 @@ import click
 from convergence.engine.views import runs as views
 from convergence.engine.views.models import RunSummary, RunView
 from convergence.entry.cli import log_file, remote
-from convergence.entry.cli.follow import headline, origin
 from convergence.entry.cli.layout import DEEPER, room
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import Output, outcome, status
 from convergence.entry.cli.run_ids import find_run
+from convergence.entry.cli.run_report import headline, origin
 from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session
 from convergence.errors import NotFound, did_you_mean

@@ -17,11 +17,12 @@ from convergence.engine.services import Services
 from convergence.engine.store import DEAD_LETTERS, require_run
 from convergence.entry.cli import remote
 from convergence.entry.cli.commands.run import later, unheard
-from convergence.entry.cli.follow import display, follow, report_end
+from convergence.entry.cli.follow import display, follow
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import force_option, parameter_options, read_parameters
 from convergence.entry.cli.rows import Rows
 from convergence.entry.cli.run_ids import find_run
+from convergence.entry.cli.run_report import report_end
 from convergence.entry.cli.sandbox import serve
 from convergence.entry.cli.session import Session
 from convergence.errors import ConfigErrors, InvalidInput, NotFound

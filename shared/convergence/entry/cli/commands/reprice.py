@@ -13,10 +13,11 @@ from convergence.engine.check_days import check_days
 from convergence.engine.dispatch import dispatch
 from convergence.engine.views import runs as views
 from convergence.entry.cli.commands.run import request_for
-from convergence.entry.cli.follow import display, follow, report_end
+from convergence.entry.cli.follow import display, follow
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import force_option
 from convergence.entry.cli.rows import Rows
+from convergence.entry.cli.run_report import report_end
 from convergence.entry.cli.server import not_there
 from convergence.entry.cli.session import Session, known_org
 

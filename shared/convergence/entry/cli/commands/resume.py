@@ -17,10 +17,11 @@ from convergence.engine.views.models import RunSummary
 from convergence.engine.views.runs import status
 from convergence.entry.cli.commands import backfill
 from convergence.entry.cli.commands.dead_letters import many
-from convergence.entry.cli.follow import display, follow, report_end
+from convergence.entry.cli.follow import display, follow
 from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.options import SilentCommand
 from convergence.entry.cli.rows import Rows
+from convergence.entry.cli.run_report import report_end
 from convergence.entry.cli.sandbox import UNFINISHED
 from convergence.entry.cli.server import not_there
 from convergence.entry.cli.session import Session

@@ -15,11 +15,12 @@ from convergence.engine.prepare_run import RunRequest
 from convergence.engine.services import Services
 from convergence.entry.cli import remote
 from convergence.entry.cli.demo_sandbox import with_sandbox
-from convergence.entry.cli.follow import display, follow, report_end
+from convergence.entry.cli.follow import display, follow
 from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import force_option, parameter_options, read_pairs, read_parameters
 from convergence.entry.cli.rows import Rows
+from convergence.entry.cli.run_report import report_end
 from convergence.entry.cli.session import Session, known_org
 from convergence.ports.bus import RUN_EVENTS, Bus, Message
 

@@ -9,10 +9,10 @@ import click
 from convergence.engine.views import runs as views
 from convergence.engine.views.models import RunView, StepView
 from convergence.entry.cli import remote
-from convergence.entry.cli.follow import summary
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import Output, failure, seconds
 from convergence.entry.cli.run_ids import find_run
+from convergence.entry.cli.run_report import summary
 from convergence.entry.cli.server import Server
 from convergence.entry.cli.session import Session
 

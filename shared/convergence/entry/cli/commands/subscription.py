@@ -14,10 +14,11 @@ from convergence.engine.views import runs as views
 from convergence.entry.cli import remote
 from convergence.entry.cli.commands.run import request_for
 from convergence.entry.cli.csv_file import csv_text
-from convergence.entry.cli.follow import display, follow, report_end
+from convergence.entry.cli.follow import display, follow
 from convergence.entry.cli.options import Command, Day
 from convergence.entry.cli.parameters import read_pairs
 from convergence.entry.cli.rows import Rows
+from convergence.entry.cli.run_report import report_end
 from convergence.entry.cli.session import Session, known_org
 
 PIPELINE: Final = "subscription/plans/edit"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Container, Iterable, Mapping
 from typing import Any, Final
 
 from convergence.ports.column_values import type_name
-from convergence.ports.http.answers import has_only_error, reported_error
+from convergence.ports.http.reported_errors import has_only_error, reported_error
 from convergence.ports.warehouse import Column, Row
 
 NAMES_MAX: Final = 100  # of fields that are counted by name

@@ -8,7 +8,7 @@ from typing import Any, Final
 import httpx
 
 from convergence.errors import StepFailed, did_you_mean
-from convergence.ports.http.answers import only_tells
+from convergence.ports.http.reported_errors import only_tells
 from convergence.processors.generic.api.paths import ABSENT, at_path, look
 from convergence.processors.generic.api.settings import NUMBERED, ApiSettings, Pagination
 from convergence.processors.http.paging import Answer, Call

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from convergence.errors import StepFailed, did_you_mean
 from convergence.ports.column_values import convert, day_of, type_name
-from convergence.ports.http.answers import names_error
 from convergence.ports.http.json_text import write_json
+from convergence.ports.http.reported_errors import names_error
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Row, TableSchema
 from convergence.processors.generic.api.fields import count, holds, no_record, split
 from convergence.processors.generic.api.paths import ABSENT, take

@@ -9,7 +9,7 @@ from typing import Any
 
 from convergence.errors import StepFailed
 from convergence.ports.column_values import convert
-from convergence.ports.http.answers import has_only_error, reported_error
+from convergence.ports.http.reported_errors import has_only_error, reported_error
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Row, TableSchema
 from convergence.processors.generic.api.rows import ADVICE, Shaped, is_outside, no_object, put_aside, transformed
 from convergence.processors.generic.api.settings import Transform

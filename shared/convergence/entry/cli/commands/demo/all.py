@@ -17,10 +17,11 @@ from convergence.engine.services import Services, dataset_of
 from convergence.engine.views import runs as views
 from convergence.entry.cli.commands.demo import main_job as demo
 from convergence.entry.cli.commands.demo.order import Planned, ordered, planned
-from convergence.entry.cli.follow import display, follow, verdict
+from convergence.entry.cli.follow import display, follow
 from convergence.entry.cli.installation import Sandbox, Writer
 from convergence.entry.cli.output import exact, seconds
 from convergence.entry.cli.rows import Rows
+from convergence.entry.cli.run_report import verdict
 from convergence.entry.cli.sandbox import TRIGGER
 from convergence.entry.cli.session import Session
 from convergence.ports.warehouse import Parameter, Scope, Statement

@@ -19,9 +19,10 @@ from convergence.entry.cli.commands.demo.figures import figures
 from convergence.entry.cli.commands.demo.report import Report, print_report
 from convergence.entry.cli.commands.demo.source import Source, source
 from convergence.entry.cli.commands.org import create_org
-from convergence.entry.cli.follow import display, follow, report_end
+from convergence.entry.cli.follow import display, follow
 from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.rows import Rows
+from convergence.entry.cli.run_report import report_end
 from convergence.entry.cli.sandbox import TRIGGER
 from convergence.entry.cli.session import Session
 from convergence.errors import InvalidInput, NotFound
