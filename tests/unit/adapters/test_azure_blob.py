@@ -55,7 +55,7 @@ def test_files_are_written_replaced_and_removed(tmp_path: Path) -> None:
             (tmp_path / "own").write_text(text)
             await store.put("focus/a b.csv", tmp_path / "own")
         assert blobs.blobs == {"focus/a b.csv": b"second"}
-        for _ in range(2):  # one that is not there is fine
+        for _ in range(2):  # one that does not exist is fine
             await store.remove("focus/a b.csv")
         assert blobs.blobs == {}
 
@@ -75,7 +75,7 @@ def test_files_are_listed_and_fetched(tmp_path: Path) -> None:
             await store.fetch("p/4.csv", tmp_path / "came", bytes_max=3)
         with pytest.raises(StepFailed, match="more than 4 files"):
             await store.list("p/", most=4)
-        with pytest.raises(StepFailed, match=r"azure://acmebills/exports/p/9\.csv is not there"):
+        with pytest.raises(StepFailed, match=r"azure://acmebills/exports/p/9\.csv does not exist"):
             await store.fetch("p/9.csv", tmp_path / "came", bytes_max=9)
 
     using(work, blobs.answer)
@@ -87,7 +87,7 @@ def test_files_are_listed_and_fetched(tmp_path: Path) -> None:
     [
         (403, "AuthorizationPermissionMismatch", CredentialRejected, "Storage Blob Data Reader"),
         (403, "AuthenticationFailed", CredentialRejected, "refuses the credential"),
-        (404, "ContainerNotFound", StepFailed, "is not there"),
+        (404, "ContainerNotFound", StepFailed, "does not exist"),
         (400, "InvalidUri", StepFailed, "refuses the request"),
     ],
 )

@@ -62,7 +62,7 @@ def test_the_time_to_wait_bounds_the_held_request(bigquery_server: tuple[Recorde
     recorder.state = "RUNNING"
 
     async def body(jobs: Jobs) -> None:
-        with pytest.raises(StillRunning, match="the query goes on as job read_1"):
+        with pytest.raises(StillRunning, match="the query continues as job read_1"):
             await query(jobs, wait_s=2.0)
         assert jobs.client.clock.now() == NOW + timedelta(seconds=2)
 

@@ -96,7 +96,7 @@ def test_files_are_written_replaced_and_removed(tmp_path: Path) -> None:
             (tmp_path / "own").write_text(text)
             await store.put("focus/ä b.csv", tmp_path / "own")
         assert files == {"focus/ä b.csv": b"second"}
-        for _ in range(2):  # one that is not there is fine
+        for _ in range(2):  # one that does not exist is fine
             await store.remove("focus/ä b.csv")
         assert files == {}
 
@@ -118,7 +118,7 @@ def test_files_are_listed_over_pages_and_fetched(tmp_path: Path) -> None:
             await store.fetch("p/4 ä.csv", tmp_path / "came", bytes_max=3)
         with pytest.raises(StepFailed, match="more than 4 files"):
             await store.list("p/", most=4)
-        with pytest.raises(StepFailed, match=r"gs://exports/p/9\.csv is not there"):
+        with pytest.raises(StepFailed, match=r"gs://exports/p/9\.csv does not exist"):
             await store.fetch("p/9.csv", tmp_path / "came", bytes_max=9)
 
     using(work, bucket)
@@ -163,7 +163,7 @@ def test_bytes_that_do_not_match_their_checksum_are_asked_for_again(tmp_path: Pa
     [
         (401, CredentialRejected, "Storage Object Viewer"),
         (403, CredentialRejected, "Storage Object Viewer"),
-        (404, StepFailed, "is not there"),
+        (404, StepFailed, "does not exist"),
         (412, Transient, "busy"),
         (429, Transient, "busy"),
         (503, Transient, "busy"),

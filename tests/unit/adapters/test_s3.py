@@ -84,7 +84,7 @@ def test_files_are_listed_and_fetched(aws: str, tmp_path: Path) -> None:
             await store.fetch("cur/4.csv", tmp_path / "came", bytes_max=3)
         with pytest.raises(StepFailed, match="more than 4 files"):
             await store.list("cur/", most=4)
-        with pytest.raises(StepFailed, match=r"s3://bills/cur/9\.csv is not there"):
+        with pytest.raises(StepFailed, match=r"s3://bills/cur/9\.csv does not exist"):
             await store.fetch("cur/9.csv", tmp_path / "came", bytes_max=9)
 
     asyncio.run(using(work, aws))
@@ -98,7 +98,7 @@ def test_files_are_written_replaced_and_removed(aws: str, tmp_path: Path) -> Non
         (listed,) = await store.list("focus/", most=10)
         await store.fetch(listed.name, tmp_path / "came", bytes_max=10)
         assert (listed.name, (tmp_path / "came").read_text()) == ("focus/a b.csv", "second")
-        for _ in range(2):  # one that is not there is fine
+        for _ in range(2):  # one that does not exist is fine
             await store.remove("focus/a b.csv")
         assert await store.list("focus/", most=10) == []
 

@@ -99,10 +99,10 @@ def test_a_focus_export_in_parts(tmp_path: Path, aws: tuple[Path, Bucket]) -> No
             [found] = await charges(here, "COUNT(*), SUM(BilledCost), SUM(EffectiveCost), COUNT(DISTINCT x_ChargeId)")
             sums = [total(september, name) for name in ("BilledCost", "EffectiveCost")]
             assert list(found) == [942, *sums, 942]
-        # A part of the next delivery is not there: nothing changes. Then the delivery is whole.
+        # A part of the next delivery does not exist: nothing changes. Then the delivery is whole.
         bucket.export("2024-09", "run-2", [head + b"".join(lines[:300])], said=2)
         run = await here.run("cloud/aws/cost/billing", **asked)
-        assert "run-2-1.csv.gz is not there" in (run.error or {})["message"]
+        assert "run-2-1.csv.gz does not exist" in (run.error or {})["message"]
         assert await charges(here, "COUNT(*)") == [(942,)]
         bucket.export("2024-09", "run-2", [head + b"".join(lines[:300])])
         await here.good("cloud/aws/cost/billing", allow_shrink=True, **asked)

@@ -119,7 +119,7 @@ def test_a_waiver_holds_until_its_last_day_and_then_stops() -> None:
         (row,) = await asked(context, "SELECT detail FROM org_meta_focus_results WHERE status = 'waived'")
         assert "by finops@acme.example: no SKU" in row["detail"]
         late = date.fromordinal(today.toordinal() - 1).isoformat()
-        with pytest.raises(StepFailed, match=f"waived until {late} .no SKU.: finops@acme.example has to remove"):
+        with pytest.raises(StepFailed, match=f"waived until {late} .no SKU.: finops@acme.example must remove"):
             await gate(context, [charge(1)], waivers=[{**WAIVER, "expires": late}])
 
     world(work)

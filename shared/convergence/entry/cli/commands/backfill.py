@@ -201,7 +201,7 @@ def _show_plan(session: Session, plan: PlanOfBackfill) -> int:
     session.out.line(f"{plan['runs']:,} runs, {plan['replaced']:,} complete slices replaced{about}")
     size = plan["bytes_processed"]
     read = "" if size is None else f"about {plan['cost_usd']} USD on demand, {size / 2**30:,.3f} GiB read"
-    cost = read or "unknown: no earlier run has reported what it read"
+    cost = read or "unknown, no earlier run reports what it read"
     session.out.wrapped(f"cost in the warehouse: {cost}", indent="")
     return 0
 
