@@ -73,7 +73,9 @@ async def _migrations(services: Services) -> tuple[str, str]:
 
 async def _schemas(services: Services) -> tuple[str, str]:
     behind = sorted((await sync_all_schemas(services, dry_run=True)).added)
-    return (f"columns are missing in {_some(behind)}", "convergence schemas sync") if behind else ("match their files", "")
+    return (
+        (f"columns are missing in {_some(behind)}", "convergence schemas sync") if behind else ("match their files", "")
+    )
 
 
 async def _schedules(services: Services) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from convergence.adapters.gcp.warehouse.file_values import is_text
 from convergence.adapters.gcp.warehouse.jobs import Jobs
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.gcp.warehouse.waiting import AnyJob
-from convergence.adapters.googlesql.types import SqlType, column_type, described
+from convergence.adapters.googlesql.types import SqlType, described
 from convergence.adapters.row_files import (
     csv_header,
     csv_records,
@@ -30,7 +30,6 @@ from convergence.adapters.row_files import (
 )
 from convergence.domain.sql_names import bigquery_name
 from convergence.errors import SchemaMismatch, StepFailed
-from convergence.ports.column_values import type_name
 from convergence.ports.warehouse import BadRow, Column, FileFormat, RowFile, StagedFile, TableSchema
 from convergence.ports.warehouse.files import CONTENT_MAX, DAYS_MAX
 
@@ -211,58 +210,7 @@ def _keys(file: RowFile, number: int, line: bytes) -> Iterator[str]:
     return iter(found)
 
 
-def _is_lines(file: RowFile) -> bool:
-    """Return whether the file is loaded line by line, each line a record as sent: it is stored or parsed as a whole."""
-    return file.format is FileFormat.NDJSON and (bool(file.whole) or bool(wanted_pointers(file)))
-
-
-def _source(file: RowFile, name: str, place: int) -> str:
-    if _is_lines(file):
-        return in_record(LINE, steps_of(name) if is_pointer(file, name) else [name])
-    return f"c{place}" if file.format is FileFormat.CSV else bigquery_name(name)
-
-
-def _read(file: RowFile, table: TableSchema, names: tuple[str, ...], kinds: Sequence[SqlType]) -> _Read:
-    fed = feed(file, table, names)
-    columns = tuple(column for column in staged_by(table) if column.name in fed.sources)
-    sources = [_source(file, name, place) for place, name in enumerate(names)]
-    every = tuple(text_of(source, kind, file) for source, kind in zip(sources, kinds, strict=True))
-    texts = tuple(every[fed.sources[column.name]] for column in columns)
-    values = tuple(
-        sources[fed.sources[column.name]] if type_name(column) == "STRUCT" else value_of(column, text, file)
-        for column, text in zip(columns, texts, strict=True)
-    )
-    others = [(quoted(orjson.dumps(other_name(names[place])).decode() + ":"), every[place]) for place in fed.rest]
-    parts = ", ".join(f"IF({text} IS NULL, NULL, CONCAT({name}, TO_JSON_STRING({text})))" for name, text in others)
-    joined = (
-        f"NULLIF(CONCAT('{{', ARRAY_TO_STRING([{parts}], ','), '}}'), '{{}}')" if others else "CAST(NULL AS STRING)"
-    )
-    constants = {
-        column.name: f"CAST({quoted(file.constants[column.name])} AS {column_type(column)})"
-        for column in staged_by(table)
-        if column.name in file.constants
-    }
-    whole = LINE if _is_lines(file) else _whole(names, sources, kinds, file) if file.whole else ""
-    digest = _digest(file, names, every) if file.digest else ""
-    return _Read(file, fed, every, columns, texts, values, joined, whole, digest, constants)
-
-
-def _digest(file: RowFile, names: Sequence[str], texts: Sequence[str]) -> str:
-    """Return the SQL of the row's digest: of all its texts, each after its column's name."""
-    parts = ", ".join(f"CONCAT({quoted(names[place] + '=')}, {texts[place]})" for place in by_name(file, names))
-    return f"SUBSTR(TO_HEX(MD5(ARRAY_TO_STRING([{parts}], CHR(31)))), 1, 16)"
-
-
-def _whole(names: Sequence[str], sources: Sequence[str], kinds: Sequence[SqlType], file: RowFile) -> str:
-    """Return the SQL of the row as the text of one JSON object."""
-    parts = ", ".join(
-        f"CONCAT({quoted(orjson.dumps(name).decode() + ':')}, IFNULL({json_of(source, kind, file)}, 'null'))"
-        for name, source, kind in zip(names, sources, kinds, strict=True)
-    )
-    return f"CONCAT('{{', ARRAY_TO_STRING([{parts}], ','), '}}')"
-
-
-def _bad_row(read: _Read, flags: Sequence[bool], texts: Sequence[str | None], line: int) -> BadRow:
+def _bad_row(read: FileSelect, flags: Sequence[bool], texts: Sequence[str | None], line: int) -> BadRow:
     problems = {}
     for column, wrong in zip(read.columns, flags, strict=True):
         if wrong:

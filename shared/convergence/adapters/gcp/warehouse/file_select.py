@@ -21,6 +21,7 @@ from convergence.adapters.row_files import (
     wanted_pointers,
 )
 from convergence.domain.sql_names import bigquery_name
+from convergence.ports.column_values import type_name
 from convergence.ports.warehouse import Column, FileFormat, RowFile, TableSchema
 
 LINE: Final = "line"
@@ -66,7 +67,10 @@ def select_file(file: RowFile, table: TableSchema, names: tuple[str, ...], kinds
     sources = [_source(file, name, place) for place, name in enumerate(names)]
     every = tuple(text_of(source, kind, file) for source, kind in zip(sources, kinds, strict=True))
     texts = tuple(every[fed.sources[column.name]] for column in columns)
-    values = tuple(value_of(column, text, file) for column, text in zip(columns, texts, strict=True))
+    values = tuple(
+        sources[fed.sources[column.name]] if type_name(column) == "STRUCT" else value_of(column, text, file)
+        for column, text in zip(columns, texts, strict=True)
+    )
     others = [(quoted(orjson.dumps(other_name(names[place])).decode() + ":"), every[place]) for place in fed.rest]
     parts = ", ".join(f"IF({text} IS NULL, NULL, CONCAT({name}, TO_JSON_STRING({text})))" for name, text in others)
     joined = (
