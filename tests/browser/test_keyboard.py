@@ -131,10 +131,10 @@ def moving(operator: Visitor) -> Iterator[tuple[Page, httpx.Client, str]]:
 
 def test_the_focus_stays_when_the_page_of_a_run_moves(moving: tuple[Page, httpx.Client, str]) -> None:
     page, api, cancel = moving
-    tab_to(page, "SUMMARY The run as the API answers it")
+    tab_to(page, "SUMMARY The run as the API returns it")
     api.post(cancel).raise_for_status()
     expect(page.get_by_label("Verdict")).to_contain_text("Cancelled")
-    assert focused(page) == "SUMMARY The run as the API answers it"
+    assert focused(page) == "SUMMARY The run as the API returns it"
     expect(page.get_by_role("status")).to_contain_text("Cancelled: shop/away")
 
 
