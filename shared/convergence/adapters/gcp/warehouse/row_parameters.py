@@ -32,7 +32,7 @@ class RowsParameter:
 
     @property
     def sql(self) -> str:
-        """Return what stands behind FROM: a table of the rows."""
+        """Return what follows FROM: a table of the rows."""
         names = [bigquery_name(each["name"]) for each in self.kind["arrayType"]["structTypes"]]
         return f"(SELECT {', '.join(f'given.{name}' for name in names)} FROM UNNEST(@{self.name}) AS given)"
 

@@ -13,7 +13,7 @@ STAGE = "x_stage"
 
 
 class Source(NamedTuple):
-    """`sql` stands behind FROM."""
+    """`sql` follows FROM."""
 
     sql: str
     parameter: RowsParameter | None = None
