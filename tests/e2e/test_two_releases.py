@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
+import json
 import subprocess
 import tarfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +29,14 @@ from convergence.config.settings.functions import FunctionSettings
 from convergence.domain.quota import Limits
 from convergence.domain.times import to_text
 from convergence.engine.services import INDEXES, UNINDEXED
-from convergence.ports.bus import STEP_READY, RetryPolicy
+from convergence.ports.bus import DISPATCH, RUN_EVENTS, STEP_READY, RetryPolicy
 from convergence.tenants.orgs import Org
 from tests.emulators.firestore import FirestoreServer
 from tests.emulators.functions import KMS_KEY, PROJECT, ROOT, FunctionProcess, settings
 from tests.emulators.kms import KmsServer
 from tests.emulators.pubsub import PubSubServer
 from tests.emulators.topology import Admin, connect
+from tests.unit.adapters.bigquery_recorder import Recorder, recording
 
 KEY = "root-key-of-the-tests-with-more-than-32-characters"
 OPERATOR = {"X-CA-Root-Key": KEY}
@@ -43,13 +47,14 @@ pytestmark = pytest.mark.skipif(HERE.returncode != 0, reason=f"this clone is sha
 WAIT_S = 60.0
 BACKFILLS_S = 240.0  # a backfill looks at its runs once a minute
 STEPS = 4  # of example/hello
-NAMES = ("dispatcher", "step", "scheduler")
+NAMES = ("dispatcher", "step", "scheduler", "dead_letter", "notifier")
 
 
 class Releases:
     """Functions of both releases on the same services."""
 
-    def __init__(self, folder: Path, environment: dict[str, str], closing: ExitStack) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], closing: ExitStack, bigquery: Recorder) -> None:
+        self.bigquery = bigquery
         self._folder, self._environment, self._closing = folder, environment, closing
         self._code = {NEW: ROOT, OLD: folder / "previous"}
         archive = subprocess.run(
@@ -72,20 +77,20 @@ class Releases:
         process.begin()
         return process
 
-    def subscribe(self, releases: Sequence[str]) -> None:
-        """Let the step functions of `releases` hear `step-ready`: of both, each message goes to both."""
+    def subscribe(self, releases: Sequence[str], topic: str = STEP_READY, name: str = "step") -> None:
+        """Let the functions `name` of `releases` hear a topic: of both, each message goes to both."""
 
         async def work() -> None:
             await connect({}, project=PROJECT, endpoint=self._environment["CONVERGENCE_PUBSUB_ENDPOINT"])  # topics
             admin = Admin(PROJECT, endpoint=self._environment["CONVERGENCE_PUBSUB_ENDPOINT"])
             try:
                 for release in (OLD, NEW):
-                    url = f"{self.functions[release, 'step'].url}/push/{STEP_READY}"
+                    url = f"{self.functions[release, name].url}/push/{topic}"
                     if release not in releases:
-                        url = f"{self.functions[release, 'step'].url}/health"  # heard by no release: acknowledged
-                    name = f"{release}-step"
-                    await admin.subscribe(STEP_READY, RetryPolicy(dead_letter_topic=None), url, name=name)
-                    await admin.repoint(name, url)
+                        url = f"{self.functions[release, name].url}/health"  # heard by no release: acknowledged
+                    own = f"{release}-{name}"
+                    await admin.subscribe(topic, RetryPolicy(dead_letter_topic=None), url, name=own)
+                    await admin.repoint(own, url)
             finally:
                 await admin.close()
 
@@ -102,12 +107,22 @@ class Releases:
 
     def tick(self, release: str) -> None:
         """Let the scheduler of a release handle a tick."""
-        body = {
-            "message": {"data": "e30=", "messageId": "1", "publishTime": to_text(SystemClock().now())},
-            "subscription": "s",
-        }
-        answer = httpx.post(f"{self.functions[release, 'scheduler'].url}/push/tick", json=body, timeout=WAIT_S)
+        self.push(release, "scheduler", "tick", b"{}")
+
+    def push(self, release: str, name: str, topic: str, data: bytes, **attributes: str) -> None:
+        """Deliver a message to a function of a release."""
+        text, now = base64.b64encode(data).decode(), to_text(SystemClock().now())
+        message = {"data": text, "attributes": attributes, "messageId": f"{release}-{topic}", "publishTime": now}
+        body = {"message": message, "subscription": "s"}
+        answer = httpx.post(f"{self.functions[release, name].url}/push/{topic}", json=body, timeout=WAIT_S)
         assert answer.status_code == 204, answer.text
+
+    def ask(self, release: str, method: str, path: str) -> Any:
+        """Return what the API of a release answers to the operator."""
+        url = f"{self.functions[release, 'dispatcher'].url}/api/v1/{path}"
+        answer = httpx.request(method, url, headers=OPERATOR, timeout=WAIT_S)
+        assert answer.is_success, answer.text
+        return answer.json()
 
     def backfill(self, release: str) -> str:
         """Create a backfill of three days by the API of a release; return its id."""
@@ -131,8 +146,13 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Releases]:
     with ExitStack() as closing:
         for server in (firestore, pubsub, kms):
             closing.callback(server.stop)
+        recorder, bigquery = closing.enter_context(recording())
         environment = settings(
-            firestore=firestore.start(), pubsub=pubsub.start(), kms=kms.start(), CONVERGENCE_ROOT_KEY=KEY
+            firestore=firestore.start(),
+            pubsub=pubsub.start(),
+            kms=kms.start(),
+            bigquery=bigquery,
+            CONVERGENCE_ROOT_KEY=KEY,
         )
 
         async def org() -> None:
@@ -143,7 +163,7 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Releases]:
             await services.documents.close()  # type: ignore[attr-defined]  # the adapter has it, the port need not
 
         asyncio.run(org())
-        yield Releases(tmp_path_factory.mktemp("releases"), environment, closing)
+        yield Releases(tmp_path_factory.mktemp("releases"), environment, closing, recorder)
 
 
 def test_the_other_release_is_an_earlier_one_with_other_code() -> None:
@@ -186,3 +206,57 @@ def _ticks_work(releases: Releases) -> None:
     for release in (OLD, NEW):
         lines = releases.functions[release, "scheduler"].output().splitlines()
         assert not [line for line in lines if '"severity":"ERROR"' in line or "WARNING" in line]
+
+
+def test_a_message_that_either_release_gave_up_on_is_sent_again_by_this_one_and_handled_by_either(
+    releases: Releases,
+) -> None:
+    """The release before has no route that sends again; webhooks it has none at all."""
+    releases.subscribe([NEW])
+    for kept_by, handled_by in ((OLD, NEW), (NEW, OLD), (OLD, OLD)):
+        releases.subscribe([handled_by], DISPATCH, "dispatcher")
+        key = f"{kept_by}-{handled_by}"
+        request = {"org": "acme", "pipeline": "example/hello", "trigger": "event", "idempotency_key": key}
+        times = {"CloudPubSubDeadLetterSourceDeliveryCount": "100"}
+        known = {each["letter_id"] for each in releases.ask(NEW, "GET", "dead-letters/acme")["dead_letters"]}
+        data = json.dumps(request).encode()
+        releases.push(kept_by, "dead_letter", "dead-letter", data, org="acme", kind="dispatch", **times)
+        found = {each["letter_id"]: each for each in releases.ask(NEW, "GET", "dead-letters/acme")["dead_letters"]}
+        (letter_id,) = found.keys() - known
+        assert found[letter_id]["code"] == "message.given_up"
+        before = {each["run_id"] for each in releases.ask(OLD, "GET", "pipelines/history/acme")["runs"]}
+        assert releases.ask(NEW, "POST", f"dead-letters/acme/{letter_id}/send")["state"] == "sent"
+        (run,) = await_that(partial(new_runs, releases, before))
+        assert run["status"] == "completed"
+
+
+def test_events_of_either_release_are_written_by_the_other(releases: Releases) -> None:
+    for written_by, heard_by in ((OLD, NEW), (NEW, OLD)):
+        releases.subscribe([written_by])
+        releases.subscribe([heard_by], RUN_EVENTS, "notifier")
+        run = releases.run(written_by, f"events-{written_by}")
+        assert run["status"] == "completed", run
+        rows = await_that(partial(last_rows, releases.bigquery, run["run_id"]))
+        assert {row.get("step_id") for row in rows} >= {step["step_id"] for step in run["steps"]}
+        assert {row["x_org_slug"] for row in rows} == {"acme"}
+
+
+def new_runs(releases: Releases, seen: set[str]) -> list[dict[str, Any]]:
+    """Return the runs that are not among those `seen`, once they are over."""
+    runs = releases.ask(OLD, "GET", "pipelines/history/acme")["runs"]
+    return [each for each in runs if each["run_id"] not in seen and each["status"] in {"completed", "failed"}]
+
+
+def last_rows(bigquery: Recorder, run_id: str) -> list[dict[str, Any]]:
+    """Return the rows of a run in the log, once its end is among them."""
+    rows = [row for row in bigquery.streamed if run_id in row.values()]
+    return rows if any(row.get("status") == "completed" and "step_id" not in row for row in rows) else []
+
+
+def await_that(found: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return what is found as soon as there is something."""
+    end = time.monotonic() + WAIT_S
+    while not (answer := found()):
+        assert time.monotonic() < end, "nothing came"
+        threading.Event().wait(0.2)
+    return answer

@@ -50,6 +50,7 @@ class Recorder:
         self.rows: dict[str, tuple[list[tuple[str, str]], list[list[str | None]]]] = {}
         self.resources: dict[str, dict[str, Any]] = {}
         self.stored: list[tuple[str, str, dict[str, Any]]] = []  # method, path and body, of all but jobs
+        self.streamed: list[dict[str, Any]] = []  # rows of tabledata.insertAll
         self.state = "DONE"
         self.asked: list[str] = []  # each request for a job: insert, hold, get
         self.held: list[dict[str, str]] = []  # the parameters of each request that waits for a query
@@ -144,6 +145,9 @@ class Handler(BaseHTTPRequestHandler):
             self.recorder.cancelled.append(name)
             self.recorder.was_cancelled.set()
             self.answer(200, {"job": self.recorder.job(name)})
+        elif path.endswith("/insertAll"):
+            self.recorder.streamed += [each["json"] for each in body["rows"]]
+            self.answer(200, {})
         elif path.endswith("/jobs"):
             self.answer(*self.recorder.insert(body))
         else:
