@@ -61,7 +61,7 @@ GROUP BY provider, service, model, currency
 ORDER BY ABS(change) DESC, provider, service, model, currency
 LIMIT {most}
 """
-_STORED: Final = "(SELECT * FROM org_cost_daily WHERE x_pipeline_run_date BETWEEN @first AND @last)"
+_STORED: Final = "org_cost_daily WHERE x_pipeline_run_date BETWEEN @first AND @last"
 _DIFFERENT: Final = f"""
 WITH charged AS (
   SELECT DATE(start) AS day, SUM(charges) AS charges, SUM(cost) AS cost, MAX(written_at) AS written_at
