@@ -94,3 +94,64 @@ def test_a_table_without_a_file_is_not_judged(cli: Cli, shop: Path) -> None:
     (shop / "shop/schemas/shop_orders.json").unlink()
     (shop / "shop/slip.yml").write_text(call(ARGUMENTS + LEAST))
     assert "amuont" not in cli("validate", "shop/slip").err
+
+
+BODY: Final = """CREATE OR REPLACE PROCEDURE `{project_id}`.organizations.NAME(p_table STRING, p_kind STRING)
+BEGIN
+STATEMENTS
+END;
+"""
+DYNAMIC: Final = "EXECUTE IMMEDIATE CONCAT('SQL `local-dev-project.', @@dataset_id, '.', p_table, '` REST');"
+TABLE: Final = "{name: p_table, value: shop_orders}, {name: p_kind, value: a}"
+
+
+def dynamic(statement: str) -> str:
+    before, _, after = statement.partition(" T ")
+    return DYNAMIC.replace("SQL", before).replace("REST", after)
+
+
+def add(configs: Path, name: str, *statements: str) -> None:
+    folder = configs / "system/procedures/shop"
+    (folder / f"{name}.sql").write_text(BODY.replace("NAME", name).replace("STATEMENTS", "\n".join(statements)))
+
+
+@pytest.mark.parametrize(
+    ("statements", "arguments"),
+    [
+        (
+            [
+                dynamic("DROP TABLE IF EXISTS T "),
+                dynamic("CREATE TABLE T AS SELECT 1 AS n"),
+                dynamic("UPDATE T SET n = 2 WHERE TRUE"),
+            ],
+            TABLE,
+        ),
+        (
+            ["IF RAND() < 0 THEN", dynamic("DROP TABLE T "), "END IF;", dynamic("UPDATE T SET amount = 1 WHERE TRUE")],
+            TABLE,
+        ),
+        (
+            ["CALL `{project_id}`.organizations.sp_widen(p_table, '');", dynamic("UPDATE T SET fresh = 1 WHERE TRUE")],
+            TABLE,
+        ),
+        (["IF p_kind = 'b' THEN", dynamic("UPDATE T SET of_b = 1 WHERE TRUE"), "END IF;"], TABLE),
+        (
+            [
+                dynamic("CREATE TABLE IF NOT EXISTS T (cents NUMERIC(10, 2))"),
+                dynamic("UPDATE T SET amount = 1 WHERE TRUE"),
+            ],
+            TABLE,
+        ),
+        (
+            [dynamic("UPDATE T SET amount = 1 WHERE TRUE")],
+            "{name: p_table, value: '', optional: true, default: shop_orders}, {name: p_kind, value: a}",
+        ),
+    ],
+    ids=["made anew", "perhaps dropped", "altered by another", "branch not taken", "exists", "default"],
+)
+def test_what_runs_is_not_refused(cli: Cli, shop: Path, statements: list[str], arguments: str) -> None:
+    add(shop, "sp_widen", dynamic("ALTER TABLE T ADD COLUMN IF NOT EXISTS fresh INT64"))
+    add(shop, "sp_own", *statements)
+    (shop / "shop/slip.yml").write_text(call(arguments).replace("sp_shop_sum", "sp_own"))
+    answer = cli("validate", "shop/slip")
+    assert (answer.code, "steps[" in answer.err) == (0, False), answer.err

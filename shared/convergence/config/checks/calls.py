@@ -78,7 +78,9 @@ def _given(config: Mapping[str, Any], at: KeyPath, project: str) -> Iterator[_Gi
     for number, each in enumerate(listed if isinstance(listed, list) else ()):
         if isinstance(each, Mapping) and isinstance(each.get("name"), str):
             kind = str(each.get("type", "STRING")).upper()
-            yield _Given((*at, "parameters", number, "name"), each["name"], kind, _value(each.get("value"), project))
+            absent = each.get("optional") is True and each.get("value") in (None, "")
+            value = _value(each.get("default" if absent else "value"), project)
+            yield _Given((*at, "parameters", number, "name"), each["name"], kind, value)
     for name, value in mapped.items() if isinstance(mapped, Mapping) else ():
         yield _Given((*at, "params", name), str(name), "STRING", _value(value, project))
 

@@ -200,12 +200,14 @@ class _Walk:
         subject = f"({node.subject.sql}) = " if node.subject is not None else ""
         ways: list[Known] = []
         decided = False
-        for branch in (*node.branches, None):
+        for place, branch in enumerate((*node.branches, None)):
             way = dict(known)
             test = True if branch is None else self._condition(branch.condition, subject, known)
             self.body(node.otherwise if branch is None else branch.body, way)
             if not decided and test is not False:
                 ways.append(way)
+            else:
+                self._folded.untaken.add((node, place))
             decided = decided or test is True
         _join(known, ways, f"it depends on the IF at line {node.at.line}")
 

@@ -14,7 +14,8 @@ Types = Mapping[str, SqlType | None]
 @dataclass(slots=True)
 class Folded:
     """A script for one call. `texts` has the SQL of each EXECUTE IMMEDIATE (None: NULL, an error when it runs), `calls`
-    the procedure that each CALL runs, `visible` the variables in sight of each CALL. `declared` are all its variables.
+    the procedure that each CALL runs, `visible` the variables in sight of each CALL. `declared` are all its variables,
+    `untaken` the branches of an IF that this call does not take, by their place in it.
     """
 
     source: str
@@ -25,3 +26,4 @@ class Folded:
     calls: dict[nodes.Call, Folded] = field(default_factory=dict)
     visible: dict[nodes.Call, Types] = field(default_factory=dict)
     declared: dict[str, SqlType | None] = field(default_factory=dict)
+    untaken: set[tuple[nodes.If, int]] = field(default_factory=set)

@@ -34,6 +34,7 @@ class Rehearsal:
         self._variables = Variables()
         self._folded = Folded("", ())
         self._seen: set[str] = set()
+        self._dropped: set[tuple[str, str]] = set()  # taken away when a CREATE needs the name: a DROP may be in an IF
         self.tables: set[str] = set()
         self.size = 0
 
@@ -88,14 +89,21 @@ class Rehearsal:
                 self._variables.declare(node.name, SqlType("STRUCT", self._columns_of(node.query)), None)
                 self._body(node.body)
         else:
-            for body in bodies_of(node):
+            for place, body in enumerate(bodies_of(node)):
+                if isinstance(node, nodes.If) and (node, place) in self._folded.untaken:
+                    continue  # its dynamic SQL is often right for another argument only
                 with self._variables.block():
                     self._body(body)
 
     def _sql(self, text: Text, context: StatementContext | None = None) -> None:
         translation = self._prepare(text.sql, context)
+        if translation.drops:
+            self._dropped |= translation.touched.writes
         if translation.creates is None:
             return
+        if translation.creates in self._dropped:
+            self._statements.drop(self._job, translation.creates)
+            self._dropped.remove(translation.creates)
         self._statements.define_empty(self._job, translation)
         if translation.temporary:
             self._context = replace(self._context, temporary=self._context.temporary | {translation.temporary})

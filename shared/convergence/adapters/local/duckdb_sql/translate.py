@@ -59,6 +59,7 @@ class Translation:
     defines: bool = False
     from_query: bool = False  # … out of a query
     removes: bool = False  # DELETE or TRUNCATE
+    drops: bool = False  # DROP TABLE
     merges: bool = False  # MERGE: answers INSERT, UPDATE or DELETE for each row
     notes: tuple[Note, ...] = ()  # comments of columns with bounds
     unless_exists: bool = False  # CREATE TABLE IF NOT EXISTS
@@ -124,6 +125,7 @@ def translate(parsed: Parsed, context: StatementContext, catalog: Catalog) -> Tr
         creates=created if creates else None,
         defines=isinstance(tree, exp.Create | exp.Drop | exp.Alter),
         removes=isinstance(tree, exp.Delete | exp.TruncateTable),
+        drops=isinstance(tree, exp.Drop) and str(tree.args["kind"]).upper() == "TABLE",
         merges=isinstance(tree, exp.Merge),
         from_query=creates and isinstance(tree.args.get("expression"), exp.Query),
         notes=notes,

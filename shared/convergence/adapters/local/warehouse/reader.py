@@ -124,7 +124,10 @@ class DuckDbReader:
         )
 
     def _called(self, path: str, find: Callable[[str], Routine]) -> Procedure:
-        return self._routines.parsed(find(procedure_name(path, self.project)))
+        routine = find(procedure_name(path, self.project))
+        if _ALTERS.search(routine.definition):
+            raise NotFound(f"{routine.name} alters tables")
+        return self._routines.parsed(routine)
 
     def _rehearse(self, job: Job, *, folded: Folded, types: Mapping[str, SqlType], scope: Scope) -> None:
         from convergence.adapters.local.duckdb_sql.context import StatementContext

@@ -123,7 +123,7 @@ class Statements:
     def execute(job: Job, translation: Translation, values: Mapping[str, Any]) -> Answer:
         """Run a translated statement behind its fence. Raises `Denied`, and what DuckDB raises."""
         given = {name: values[name] for name in translation.parameters}
-        notes = () if translation.unless_exists and _exists(job, translation.creates) else translation.notes
+        notes = _notes(job, translation)
         *first, last = translation.statements
         for place, sql in enumerate(first):
             run_inside(job, translation.fence, sql, given)
@@ -171,8 +171,16 @@ class Statements:
     def define_empty(self, job: Job, translation: Translation) -> None:
         """Make the table of a statement without its rows."""
         rows = " WITH NO DATA" if translation.from_query else ""
+        notes = _notes(job, translation)
         run_inside(job, translation.fence, translation.sql + rows, dict.fromkeys(translation.parameters))
-        _keep(job, translation.notes, 0)
+        _keep(job, notes, 0)
+        job.has_defined = True
+
+    @staticmethod
+    def drop(job: Job, table: tuple[str, str]) -> None:
+        """Remove a table if it exists."""
+        dataset, name = table
+        job.execute(f"DROP TABLE IF EXISTS {duckdb_name(dataset or 'temp', name)}")
         job.has_defined = True
 
     def estimate_bytes(self, job: Job, translation: Translation) -> int:
@@ -183,6 +191,11 @@ class Statements:
             found = job.execute(statement("table_rows"), values).fetchone()
             total += int(found[0] if found else 0) * sum(_WIDTH.get(kind.name, 8) for _, kind in columns)
         return total
+
+
+def _notes(job: Job, translation: Translation) -> Sequence[Note]:
+    """Return the comments of a statement; none where its table exists already and stays as it is."""
+    return () if translation.unless_exists and _exists(job, translation.creates) else translation.notes
 
 
 def _keep(job: Job, notes: Sequence[Note], place: int) -> None:
