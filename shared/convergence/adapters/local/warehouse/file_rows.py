@@ -99,11 +99,12 @@ def _plan(job: Job, file: RowFile, table: TableSchema) -> _Plan:
         for column in staged_by(table)
         if column.name in fed.sources
     )
+    own = {*fed.sources, file.rest, file.whole, file.digest}
     fixed = tuple(
         (column, quoted(file.constants[column.name]) if column.name in file.constants else "NULL")
         for column in staged_by(table)
-        if column.name not in {*fed.sources, file.rest, file.whole, file.digest}
-    )
+        if column.name not in own and column.name in {*file.constants, file.day}
+    )  # what else the file does not have is NULL, and is left out: empty columns cost as much as others
     return _Plan(file, fed, kinds, _source(file, names), values, _inside(file, values), fixed)
 
 

@@ -27,7 +27,7 @@ def load_slices(job: Job, load: Load, stages: Sequence[NdjsonStage], finished_at
         known = ledger.find(job, load.job_id, load.fingerprint)
         if known is not None:
             return LoadResult(**known, repeated=True)
-        source = _source(load.table, stages)
+        source = _source(job, load.table, stages)
         _note_reads(job, load)
         keyed = load.mode in {WriteMode.MERGE, WriteMode.GROUPS}
         removed, loaded = _merge(job, load, source) if keyed else _replace(job, load, source)
@@ -59,16 +59,28 @@ def _note_reads(job: Job, load: Load) -> None:
     job.execute(statement("delete_older_reads", **names, dates=dates), values)
 
 
-def _source(table: TableSchema, stages: Sequence[NdjsonStage]) -> str:
+def _source(job: Job, table: TableSchema, stages: Sequence[NdjsonStage]) -> str:
     """Return the query that gives all staged rows, typed; '' when there are none."""
     chunks = [str(path) for stage in stages for path in stage.chunks()]
     loose = [path for stage in stages for path in stage.parts(loose=True)]
-    chunks += [str(path) for path in loose if path.suffix == CHUNK]  # made of files
-    files = [str(path) for path in loose if path.suffix != CHUNK]
-    by_name = "true" if table.inferred else "false"  # further columns may have come between two parts
-    queries = [statement("chunk_rows", files=listed(chunks), named=by_name)] if chunks else []
-    queries += [rows_of_files(table, files)] if files else []
-    return " UNION ALL BY NAME ".join(queries)
+    of_files = [str(path) for path in loose if path.suffix == CHUNK]
+    rows = [str(path) for path in loose if path.suffix != CHUNK]
+    # Parts of files have only the columns that their file had, and a table may get further columns between two parts.
+    differ = "true" if of_files or table.inferred else "false"
+    chunks += of_files
+    queries = [statement("chunk_rows", files=listed(chunks), named=differ)] if chunks else []
+    queries += [rows_of_files(table, rows)] if rows else []
+    source = " UNION ALL BY NAME ".join(queries)
+    absent = _absent(job, table, source) if of_files else ""
+    return f"SELECT * FROM ({source}){absent}" if absent else source  # noqa: S608 - our own SQL, names are quoted
+
+
+def _absent(job: Job, table: TableSchema, source: str) -> str:
+    """Return the SQL that adds, as NULL, the columns that none of the staged files had."""
+    there = {str(name) for name, *_ in job.execute(f"DESCRIBE {source}").fetchall()}
+    absent = [column for column in staged_columns(table) if column.name not in there]
+    nulls = ", ".join(f"CAST(NULL AS {duckdb_type(column_type(each))}) AS {duckdb_name(each.name)}" for each in absent)
+    return f", (SELECT {nulls})" if nulls else ""
 
 
 def _replace(job: Job, load: Load, source: str) -> tuple[int, int]:
