@@ -266,3 +266,8 @@ def test_a_scope_inside_of_another_is_refused(scopes: list[str]) -> None:
 def test_scopes_beside_each_other_are_asked_in_one_run() -> None:
     beside = [ONE, f"{TWO}/resourceGroups/web", f"{TWO}/resourceGroups/web-2"]
     assert CostQuerySettings.model_validate({"scopes": beside}).scopes == beside
+
+
+def test_an_app_without_a_secret_does_not_sign_in_as_the_installation() -> None:
+    error = asked(lambda _: Response(500), json.dumps(APP))
+    assert "tenant_id and client_id alone are not a credential: add client_secret or client_assertion" in str(error)

@@ -17,12 +17,20 @@ FORMS: Final = (
     frozenset({"tenant_id", "client_id", "client_secret"}),
     frozenset({"tenant_id", "client_id", "client_assertion"}),
 )
+_NAMES: Final = frozenset({"tenant_id", "client_id"})
 _TENANT: Final = re.compile(r"[A-Za-z0-9.-]{1,100}")
 _JWT_BEARER: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 def is_app(fields: Any) -> bool:
-    """Return whether `fields` are those of an app. Raises `StepFailed` for one of no tenant, without its text."""
+    """Return whether `fields` are those of an app. Raises `StepFailed`, without their text, for an app of no
+    tenant, and for one without a secret or assertion.
+    """
+    if isinstance(fields, Mapping) and fields.keys() == _NAMES:
+        raise StepFailed(
+            "tenant_id and client_id alone are not a credential: add client_secret or client_assertion. The"
+            " installation does not sign in to Azure as itself, because one org could then name another's app"
+        )
     if not isinstance(fields, Mapping) or fields.keys() not in FORMS or not all(map(_is_text, fields.values())):
         return False
     if not _TENANT.fullmatch(fields["tenant_id"]):
