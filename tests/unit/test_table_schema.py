@@ -10,6 +10,7 @@ import pytest
 
 from convergence.config.files.schemas.folder import TableSchemas
 from convergence.config.files.schemas.table import load_table_schema
+from convergence.config.files.schemas.written import schema_file
 from convergence.errors import ConfigError, NotFound
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column
 
@@ -171,6 +172,16 @@ def test_what_a_table_inherits_must_be_there(tmp_path: Path) -> None:
     path = written(tmp_path, SEVERAL.replace('"inherits": "base"', '"inherits": "bass"'))
     with pytest.raises(ConfigError, match=r"inherits names 'bass', .* Did you mean 'base'"):
         load_table_schema(path, "billing")
+
+
+def test_lengths_and_precisions_are_read_and_written(tmp_path: Path) -> None:
+    fields = [
+        {"name": "cost", "type": "NUMERIC", "mode": "NULLABLE", "precision": 10, "scale": 2},
+        {"name": "code", "type": "STRING", "mode": "NULLABLE", "maxLength": 3},
+    ]
+    table = load_table_schema(written(tmp_path, fields))
+    assert [column.bounds for column in table.columns[:2]] == [(10, 2), (3,)]
+    assert json.loads(schema_file(table.columns))["fields"] == fields
 
 
 def test_every_schema_file_of_the_product_loads() -> None:

@@ -20,6 +20,17 @@ NEXT = date(2026, 11, 11)
 
 
 @pytest.mark.parametrize(
+    ("column", "kept", "lost"),
+    [
+        (Column("a", "NUMERIC", bounds=(6, 2)), [1, Decimal("9999.99"), 1.5], [Decimal("1.235"), 10_000]),
+        (Column("a", "STRING", bounds=(3,)), ["äöü", ""], ["abcd"]),
+    ],
+)
+def test_a_column_with_bounds_holds_what_it_gives_back(column: Column, kept: list[Any], lost: list[Any]) -> None:
+    assert [checker(column)(value) for value in (*kept, *lost)] == [True] * len(kept) + [False] * len(lost)
+
+
+@pytest.mark.parametrize(
     ("values", "expected"),
     [
         ([1, -(2**63)], "INT64"),

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from convergence.ports.column_bounds import DECIMALS
+from convergence.ports.column_values import type_name
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column
 
 
@@ -17,6 +19,8 @@ def schema_file(columns: Sequence[Column], description: str = "") -> str:
 
 def _field(column: Column) -> dict[str, Any]:
     field: dict[str, Any] = {"name": column.name, "type": column.type, "mode": column.mode}
+    names = ("precision", "scale") if type_name(column) in DECIMALS else ("maxLength",)
+    field |= dict(zip(names, column.bounds, strict=False))
     if column.description:
         field["description"] = column.description
     return field | ({"fields": [_field(inner) for inner in column.fields]} if column.fields else {})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Final
@@ -71,6 +72,9 @@ def checker(column: Column) -> Callable[[Any], bool]:
         return lambda value: (
             isinstance(value, list | tuple) and all(each is not None and single(each) for each in value)
         )
+    if column.bounds:
+        plain = checker(replace(column, bounds=()))
+        return lambda value: plain(value) and _keeps(column, value)
     name = type_name(column)
     if name == JSON:
         return lambda _: True
@@ -146,6 +150,13 @@ def _is_int64(value: Any) -> bool:
     if isinstance(value, int):
         return not isinstance(value, bool) and value in _INT64
     return kind_of(value) == NUMBER and _converts(Column("", "INT64"), value)
+
+
+def _keeps(column: Column, value: Any) -> bool:
+    """Whether a column with bounds stores all of a value: no digit is rounded, and it is not too long."""
+    if not _converts(column, value):
+        return False
+    return type_name(column) not in _DIGITS or Decimal(convert(column, value)) == Decimal(str(value))
 
 
 def _converts(column: Column, value: Any) -> bool:
