@@ -155,3 +155,16 @@ def test_what_runs_is_not_refused(cli: Cli, shop: Path, statements: list[str], a
     (shop / "shop/slip.yml").write_text(call(arguments).replace("sp_shop_sum", "sp_own"))
     answer = cli("validate", "shop/slip")
     assert (answer.code, "steps[" in answer.err) == (0, False), answer.err
+
+
+def test_columns_that_a_statement_adds_are_the_run_s_to_know(cli: Cli, shop: Path) -> None:
+    define(shop, "amuont")
+    alter = "ALTER TABLE `{org_dataset}.shop_orders` ADD COLUMN IF NOT EXISTS amuont NUMERIC"
+    first = f"  - {{step_id: alter_it, ps_type: generic.bq_execute, config: {{sql: '{alter}'}}}}\n"
+    (shop / "shop/slip.yml").write_text(call(ARGUMENTS + LEAST).replace("steps:\n", f"steps:\n{first}"))
+    assert "amuont" not in cli("validate", "shop/slip").err
+    (shop / "shop/slip.yml").write_text(call(ARGUMENTS + LEAST))
+    file = shop / "system/procedures/shop/sp_shop_sum.sql"
+    added = "ALTER TABLE shop_orders ADD COLUMN IF NOT EXISTS amuont NUMERIC;\n  EXECUTE"
+    file.write_text(file.read_text().replace("EXECUTE", added, 1))
+    assert "amuont" not in cli("validate", "shop/slip").err

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from convergence.config.checks.binding import stands_for
+from convergence.config.checks.step_sql import texts
 from convergence.config.files.procedures import load_procedure, procedure_file
 from convergence.config.loader import LoadedPipeline
 from convergence.config.model.pipeline import Step
@@ -20,6 +21,7 @@ from convergence.ports.sql_reader import SqlReader
 from convergence.ports.warehouse import Routine
 
 CALLS: Final = "generic.procedure_executor"
+_ALTERS: Final = re.compile(r"\bALTER\s+TABLE\b", re.IGNORECASE)
 _TEMPLATE: Final = re.compile(r"\s*\$?\{+\s*(\w+)\s*\}+\s*")
 
 
@@ -38,14 +40,20 @@ def check_calls(
     """Return mistakes and warnings about the calls of a pipeline; those of a step that is switched off are warnings."""
     problems: list[ConfigError] = []
     warnings: list[ConfigError] = []
-    for index, step in enumerate(loaded.pipeline.steps):
+    steps = list(enumerate(loaded.pipeline.steps))
+    alters = any(_ALTERS.search(text) for index, step in steps for _, text in texts(step, index))
+    for index, step in steps:
         if step.ps_type == CALLS:
-            found = (loaded.positions.problem(at, text) for at, text in _call(index, step, reader, configs_dir))
+            calls = _call(index, step, reader, configs_dir, names_only=alters)
+            found = (loaded.positions.problem(at, text) for at, text in calls)
             (warnings if step.enabled is False else problems).extend(found)
     return problems, warnings
 
 
-def _call(index: int, step: Step, reader: SqlReader, configs_dir: Path) -> Iterator[tuple[KeyPath, str]]:
+def _call(
+    index: int, step: Step, reader: SqlReader, configs_dir: Path, *, names_only: bool
+) -> Iterator[tuple[KeyPath, str]]:
+    """Yield places and mistakes. `names_only`: a statement of the file alters a table, so columns are not judged."""
     config = step.config or {}
     named = config.get("procedure")
     name = named.get("name") if isinstance(named, Mapping) else named
@@ -60,7 +68,7 @@ def _call(index: int, step: Step, reader: SqlReader, configs_dir: Path) -> Itera
     given = list(_given(config, at, reader.project))
     wrong = list(_names(routine.name, declared, given, (*at, "procedure")))
     yield from wrong
-    if not wrong:
+    if not wrong and not names_only:
         types = {each.name.lower(): each.type for each in given}
         values = {each.name.lower(): each.value for each in given if each.value is not None}
         try:

@@ -104,8 +104,6 @@ class DuckDbReader:
         from convergence.adapters.googlesql.procedures.fold import fold_procedure
         from convergence.adapters.googlesql.procedures.reach import read_folded
 
-        if _ALTERS.search(routine.definition):
-            return  # what follows sees other columns than the schema files have
         tree = self._routines.parsed(routine)
         kinds = {name: parse_type(kind) for name, kind in types.items()}
         open_value = Unknown("it is an argument that the run gives")
@@ -113,6 +111,7 @@ class DuckDbReader:
         system = {"@@project_id": self.project, "@@dataset_id": DATASET, "@@dataset_project_id": self.project}
         scope = Scope(dataset=DATASET, writable=True, lineage=_ANY_RUN)
         try:
+            _refuse_alters(routine)
             folded = fold_procedure(tree, known, lambda path: self._called(path, find), system)
             reach = read_folded(folded, scope, project=self.project)
         except (Denied, NotFound):
@@ -125,8 +124,7 @@ class DuckDbReader:
 
     def _called(self, path: str, find: Callable[[str], Routine]) -> Procedure:
         routine = find(procedure_name(path, self.project))
-        if _ALTERS.search(routine.definition):
-            raise NotFound(f"{routine.name} alters tables")
+        _refuse_alters(routine)
         return self._routines.parsed(routine)
 
     def _rehearse(self, job: Job, *, folded: Folded, types: Mapping[str, SqlType], scope: Scope) -> None:
@@ -177,6 +175,12 @@ class DuckDbReader:
             return self._schema_of(table) if log is None else self._schema_of(log).written
         except (NotFound, ConfigError):
             return None
+
+
+def _refuse_alters(routine: Routine) -> None:
+    """Raise `Denied` for a procedure that alters a table: what follows sees other columns than the schema file has."""
+    if _ALTERS.search(routine.definition):
+        raise Denied(f"{routine.name} alters a table.")
 
 
 def _described(sql: str, columns: Sequence[tuple[str, SqlType]]) -> tuple[BoundColumn, ...]:
