@@ -59,12 +59,30 @@ def answer(request: Request) -> Response:
         return error(400, "MissingApiVersionParameter", "The api-version query parameter is required.")
     if path == f"{RESOURCE}/providers/Microsoft.Insights/metrics":
         return _metric(query)
+    if path == f"{RESOURCE}/deployments":
+        return Response(200, orjson.dumps(_deployments(request, query)))
     if path == f"{SUBSCRIPTION}/providers/Microsoft.Billing/billingProperty/default":
         found = {"billingAccountId": ACCOUNT, "billingAccountDisplayName": "Sandbox Ltd"}
         return Response(200, orjson.dumps({"id": path, "name": "default", "properties": found}))
     if path == f"{SUBSCRIPTION}/providers/Microsoft.CostManagement/query" and request.method == "POST":
         return _costs(request, query, orjson.loads(request.body))
     return error(404, "ResourceNotFound", f"The resource {path} was not found.")
+
+
+def _deployments(request: Request, query: Query) -> dict[str, Any]:
+    """Return one deployment a page: the coding one has provisioned units, its batch one is paid by token."""
+    found = [
+        {
+            "name": name,
+            "sku": {"name": sku, "capacity": capacity},
+            "properties": {"model": {"name": MODEL, "version": "2024-11-20"}, "provisioningState": "Succeeded"},
+        }
+        for name, sku, capacity in (("coding", "ProvisionedManaged", 15), ("coding-batch", "GlobalBatch", 50))
+    ]
+    at = int(query.one("$skiptoken", "0"))
+    address = f"http://{request.headers['host']}{request.path}?api-version={query.one('api-version')}"
+    link = {"nextLink": f"{address}&$skiptoken={at + 1}"} if at + 1 < len(found) else {}
+    return {"value": found[at : at + 1], **link}
 
 
 def usage(day: date) -> dict[str, dict[str, int]]:
