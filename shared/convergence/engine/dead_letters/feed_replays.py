@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Final, NamedTuple
 
+from convergence.domain.caps import GLOBAL
 from convergence.domain.dead_letter import DeadLetterState
 from convergence.domain.dead_letter_replay import FULL_MAX, WINDOW_MAX, DeadLetterReplay, Pending, ReplayStatus
 from convergence.domain.records import changed
@@ -19,6 +20,7 @@ from convergence.domain.status import RunStatus
 from convergence.engine.dead_letters.act import replay_dead_letter
 from convergence.engine.dead_letters.find import find
 from convergence.engine.dead_letters.replays import REPLAYS, StoredReplay, filter_of, read_replay
+from convergence.engine.queue.reservation import CapReached
 from convergence.engine.retention.expiry import expiry
 from convergence.engine.rounds import feed_each_due
 from convergence.engine.services import Services
@@ -193,6 +195,8 @@ async def _start(services: Services, stored: StoredReplay, before: DeadLetterRep
                 await _replay_one(services, replay, letter_id, pending)
         except QuotaExceeded as error:
             full[pending.org] = str(error)[:_FULL_REASON_MAX]
+            if _for_all(error):  # no other org has room either: all of the window waits for the next round
+                break
         except (RateLimited, Transient, Conflict):
             continue
         except ConvergenceError as error:
@@ -226,6 +230,11 @@ async def _start(services: Services, stored: StoredReplay, before: DeadLetterRep
         after = changed(after, next_check_at=None, expire_at=expire_at)
     (version,) = await commit(services.documents, [Replace(after.path, stored.version, after.to_data())], after.token)
     return StoredReplay(after, version), bool(back) and after.status is ReplayStatus.RUNNING
+
+
+def _for_all(error: QuotaExceeded) -> bool:
+    """Return whether the installation has no room, not only the org or the provider."""
+    return isinstance(error, CapReached) and error.cap == GLOBAL
 
 
 async def _is_replayed(services: Services, pending: Pending) -> bool:
