@@ -193,7 +193,7 @@ def test_a_server_that_is_not_there_is_tried_again() -> None:
     ("place", "said"),
     [
         (Place(kind="gcs", root="../x"), "is not the name of a bucket"),
-        (Place(kind="gcs", root="exports", options={"region": "eu"}), "'region' is not known"),
+        (Place(kind="gcs", root="exports", options={"region": "eu"}), "'region' is not a known option"),
     ],
 )
 def test_what_is_not_a_bucket_is_refused(place: Place, said: str) -> None:

@@ -181,7 +181,7 @@ def test_a_file_that_is_cut_is_an_error(tmp_path: Path) -> None:
     [
         ({"root": "Bills/../x"}, KEYS, "is not the name of a bucket"),
         ({"options": {"region": "evil.example/x"}}, KEYS, "is not a region of AWS"),
-        ({"options": {"endpoint": "http://169.254.169.254"}}, KEYS, "'endpoint' is not known"),
+        ({"options": {"endpoint": "http://169.254.169.254"}}, KEYS, "'endpoint' is not a known option"),
         ({"options": {"bucket_owner": "me"}}, KEYS, "the 12-digit id of an account"),
         ({}, "AKIA:secret", "is not a JSON object of strings"),
         ({}, '{"access_key_id": "a"}', "must have access_key_id and secret_access_key"),

@@ -72,7 +72,7 @@ REFUSED = {
     ),
     "a text of the destination": (
         select("'much' AS amount"),
-        "shop/slip.yml:9: steps[0].config.query: shop_orders: the text 'much' cannot go into",
+        "shop/slip.yml:9: steps[0].config.query: shop_orders: the string 'much' cannot go into",
         "the column 'amount' of type NUMERIC",
     ),
     "a day that the calendar does not have": (

@@ -150,7 +150,7 @@ async def app_token(
         return str(orjson.loads(answer.content)["access_token"])
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         raise CredentialRejected(
-            f"Entra refuses the app a token ({answer.status_code}): its secret may have expired, or its assertion;"
+            f"Entra refuses the app a token ({answer.status_code}): its secret or assertion may have expired;"
             " store a new one"
         ) from None
 

@@ -66,7 +66,7 @@ def refuse_mistakes(options: GateSettings, rules: RuleSet, today: date) -> None:
     for waiver in options.waivers:
         if waiver.expires < today:
             raise StepFailed(
-                f"config.waivers: {waiver.rule} was waived until {waiver.expires} ({waiver.reason}): {waiver.owner} has"
+                f"config.waivers: {waiver.rule} was waived until {waiver.expires} ({waiver.reason}): {waiver.owner}"
                 " must remove the waiver, or renew it with a later day"
             )
 

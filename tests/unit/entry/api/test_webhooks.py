@@ -56,7 +56,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"url": URL, "events": ["run.faild"]}, "Did you mean 'run.failed'"),
     ({"url": URL, "events": []}, "body.events"),
     ({"url": URL, "pipelines": "openai/*?"}, "pipelines"),
-    ({"url": URL, "pipelines": "*" * 6}, "at most 5 times"),
+    ({"url": URL, "pipelines": "*" * 6}, "at most 5 *"),
     ({"url": URL, "description": "on\x1b[2Jcall"}, "control characters"),
     ({"url": URL, "description": "on\ncall"}, "one line"),
     ({"url": URL, "enabled": "yes"}, "body.enabled"),
