@@ -90,8 +90,7 @@ class BotoAccounts:
         url = checked_url(text, "AWS")
         if url.host not in LOOPBACK or not self.here:
             raise StepFailed(
-                f"AWS: the address leads to {url.host!r}: only the registry of providers defines the addresses of"
-                " AWS, and a"
-                " stand-in on this machine is for development only"
+                f"AWS: the address leads to {url.host!r}: only the registry of providers defines the addresses of AWS,"
+                " and a stand-in on this machine is for development only"
             )
         return text

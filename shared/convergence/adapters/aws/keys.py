@@ -34,9 +34,8 @@ def read_keys(secret: str, org: str) -> Mapping[str, str]:
         or (found.keys() & {"access_key_id", "secret_access_key"} and not own)
     ):
         raise StepFailed(
-            "the credential of aws must have access_key_id and secret_access_key, or role_arn, or both;session_token"
-            " and"
-            " external_id are optional"
+            "the credential of aws must have access_key_id and secret_access_key, or role_arn, or both; session_token"
+            " and external_id are optional"
         )
     if "role_arn" in found and not _ROLE.fullmatch(found["role_arn"]):
         raise StepFailed("role_arn is not the ARN of an IAM role")

@@ -150,8 +150,7 @@ def s3_error(error: ClientError, shown: str) -> ConvergenceError:
     if code in _REJECTED:
         return CredentialRejected(
             f"{shown}: AWS refuses the credential ({code}); {_ADVICE}. A role may have expired, or the bucket may"
-            " belong to"
-            " another account"
+            " belong to another account"
         )
     if status >= 500 or code in {"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException"}:
         return Transient(f"{shown}: AWS is busy ({code})")

@@ -113,8 +113,7 @@ class AllocationRule(Closed):
         if sum(given is not None for given in self._ways().values()) != 1:
             raise ValueError(
                 f"the rule {self.name} must have exactly one of team, team_of_tag, team_of_hierarchy, split_by_share"
-                " and"
-                " split_by_usage"
+                " and split_by_usage"
             )
         if self.from_ > self.to:
             raise ValueError(f"the rule {self.name} ends on {self.to}, before it begins on {self.from_}")

@@ -51,8 +51,8 @@ async def delete(services: Services, org: str, schedule_id: str) -> Schedule:
     def edit(schedule: Schedule) -> tuple[Schedule, list[Write]]:
         if schedule.from_pipeline:
             raise InvalidInput(
-                "this schedule belongs to the pipeline's file and would be created again; pause it instead: the"
-                " pause lasts"
+                "this schedule belongs to the pipeline's file and would be created again; pause it instead: the pause"
+                " lasts"
             )
         decided, writes = skip_due(services, schedule, now, "the schedule was deleted")
         return changed(placed(decided, None), state=ScheduleState.DELETED, reason="deleted"), writes
@@ -167,8 +167,8 @@ async def _check_number(services: Services, org: str) -> None:
     """Raise `InvalidInput` when an org has as many schedules as it may: every tick and sync reads them."""
     if await services.documents.count(SCHEDULES, where=[Where("org", "==", org)]) >= _SCHEDULES_MAX:
         raise InvalidInput(
-            f"{org} has {_SCHEDULES_MAX} schedules, including deleted ones: change one, or use the name of a "
-            "deleted one again"
+            f"{org} has {_SCHEDULES_MAX} schedules, including deleted ones: change one, or use the name of a deleted"
+            " one again"
         )
 
 

@@ -48,8 +48,7 @@ class WebhookChange:
         ):
             raise InvalidInput(
                 "pipelines must be a path or a pattern such as openai/*: lower-case letters, digits, _ - . / and at"
-                " most "
-                f"{_STARS_MAX} *"
+                f" most {_STARS_MAX} *"
             )
         if self.description is not None and len(self.description) > DESCRIPTION_MAX:
             raise InvalidInput(f"the description of a webhook may have at most {DESCRIPTION_MAX} characters")

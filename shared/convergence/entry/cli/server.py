@@ -155,8 +155,7 @@ class Server:
             used = KEY if known.api_key and API_KEY_HEADER in answer.request.headers else ROOT_KEY
             detail = (
                 f"{self.url} does not accept this key ({used}, or the one of the profile): it is not known there, or"
-                " was "
-                "revoked. `convergence key create ORG` makes one, where the server's data is"
+                " was revoked. `convergence key create ORG` makes one, where the server's data is"
             )
         raise Refused(detail, str(content.get("code")), answer.status_code)
 

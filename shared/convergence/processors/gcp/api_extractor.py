@@ -76,8 +76,7 @@ class GoogleListExtractor:
         if missing and options.on_partial == "fail":
             raise StepFailed(
                 f"{options.service} reports that its answer is incomplete: {'; '.join(missing[:MESSAGES_MAX])}."
-                " Nothing was"
-                " loaded; run it later, or set on_partial: warn"
+                " Nothing was loaded; run it later, or set on_partial: warn"
             )
         loaded = await context.warehouse.load(stage, dates=[today])
         warnings = [f"{options.service}: not listed: {each}" for each in missing[:MESSAGES_MAX]]

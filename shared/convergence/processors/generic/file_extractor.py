@@ -113,8 +113,7 @@ async def _load_period(
     if staged.delivery != delivery.fingerprint:
         raise StepFailed(
             f"{target.table}: another delivery arrived while the files of one were being read ({day:%Y-%m}); nothing"
-            " of it was"
-            " changed: run it again"
+            " of it was changed: run it again"
         )
     progress.staged = staged
     dates = [day] if options.period else target.slices(context)

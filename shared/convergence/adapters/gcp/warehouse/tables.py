@@ -249,8 +249,7 @@ def _warn_of_partitions(dataset: str, table: TableSchema, found: bigquery.Table 
     if found is not None and table.partition_by is not None and stored != table.partition_by:
         logger.warning(
             "%s.%s is partitioned by %s, but its schema file names %s: loads stay correct, but scan the whole table."
-            " Copy it"
-            " into a new one (docs/bigquery.md, Partitions).",
+            " Copy it into a new one (docs/bigquery.md, Partitions).",
             dataset,
             table.name,
             stored or "nothing",
@@ -261,6 +260,6 @@ def _warn_of_partitions(dataset: str, table: TableSchema, found: bigquery.Table 
 def _refuse_required(dataset: str, table: TableSchema, column: Column) -> None:
     if column.mode == "REQUIRED" and column.name not in LINEAGE_COLUMNS:
         raise SchemaMismatch(
-            f"{dataset}.{table.name}: the new column {column.name!r} is REQUIRED, but the table has rows already."
-            " Make it NULLABLE."
+            f"{dataset}.{table.name}: the new column {column.name!r} is REQUIRED, but the table has rows already. Make"
+            " it NULLABLE."
         )

@@ -151,7 +151,6 @@ def _refuse_nested_aggregates(column: exp.Expr, meant: exp.Expr, clause: exp.Exp
         if isinstance(parent, exp.AggFunc) and not isinstance(parent.parent, exp.Window):
             raise StepFailed(
                 f"{column.name!r} refers to the alias of an aggregate here, which {parent.sql('bigquery')} cannot"
-                " contain:"
-                " give the alias a name other than the column's."
+                " contain: give the alias a name other than the column's."
             )
         parent = parent.parent

@@ -36,7 +36,7 @@ async def ask(org: OrgName, body: QueryBody, at: At, _: Reader) -> Response:
     found = orjson.dumps(await query(at.services, org, body.sql, limit=body.limit, timeout_s=body.timeout_s))
     if len(found) > ANSWER_BYTES_MAX:
         raise InvalidInput(
-            f"the answer has {len(found):,} bytes, but may have at most {ANSWER_BYTES_MAX:,}; select fewer columns"
-            " or rows"
+            f"the answer has {len(found):,} bytes, but may have at most {ANSWER_BYTES_MAX:,}; select fewer columns or"
+            " rows"
         )
     return Response(found, media_type="application/json")

@@ -46,8 +46,7 @@ def read_app(secret: str) -> Mapping[str, str]:
     if not entra.is_app(found):
         raise StepFailed(
             "the credential of azure must be JSON with tenant_id, client_id, and client_secret or client_assertion:"
-            " costs need"
-            " an app; storage keys and SAS tokens open files only"
+            " costs need an app; storage keys and SAS tokens open files only"
         )
     app: Mapping[str, str] = found
     return app
@@ -68,8 +67,8 @@ async def _token(context: Context, app: Mapping[str, str], url: str) -> str:
         token = str(orjson.loads(answer.content)["access_token"])
     except (ValueError, KeyError, TypeError):
         raise CredentialRejected(
-            f"Entra refuses the app a token ({answer.status_code}): its secret or assertion may have expired; store"
-            " a new one"
+            f"Entra refuses the app a token ({answer.status_code}): its secret or assertion may have expired; store a"
+            " new one"
         ) from None
     context.secrets.mask(token)
     return token

@@ -40,8 +40,7 @@ def row_of(
         allowed = f" (currencies: {', '.join(sorted(currencies))})" if currencies else ""
         raise StepFailed(
             f"Cost Explorer: {service} is billed in {cost.unit[:12]!r} on {group.day}, a currency that the bill may"
-            " not have"
-            f"{allowed}; nothing was loaded"
+            f" not have{allowed}; nothing was loaded"
         )
     kind = kind_of(record_type)
     counted = kind.category == "Usage" and quantity.unit not in NO_UNIT
