@@ -72,5 +72,9 @@ def test_a_step_needs_what_its_role_has_and_makes_no_dataset() -> None:
     assert "bigquery.datasets.create" not in OWN_ROLES["convergenceWarehouse"]
 
 
+def test_a_snapshot_that_expires_needs_more_than_one_that_stays() -> None:
+    assert {"bigquery.tables.createSnapshot", "bigquery.tables.deleteSnapshot"} <= {*OWN_ROLES["convergenceWarehouse"]}
+
+
 def test_onboarding_and_procedures_need_the_role_of_the_function_that_does_it() -> None:
     assert needed(setup, "organizations") <= set(OWN_ROLES["convergenceSetup"])

@@ -21,6 +21,7 @@ OWN_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
         f"{_TABLES}.create",
         f"{_TABLES}.createSnapshot",
         f"{_TABLES}.delete",
+        f"{_TABLES}.deleteSnapshot",  # a snapshot that expires deletes itself in the name of its maker
         f"{_TABLES}.get",
         f"{_TABLES}.getData",
         f"{_TABLES}.list",
