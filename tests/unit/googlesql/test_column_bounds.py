@@ -77,6 +77,15 @@ def test_null_and_default_are_written_as_ever(t: GoogleSql) -> None:
     assert t.rows("SELECT n, cost, code FROM t ORDER BY n") == expected
 
 
+def test_a_default_that_is_set_later_keeps_within_the_bounds(t: GoogleSql) -> None:
+    t.query("ALTER TABLE t ALTER COLUMN cost SET DEFAULT -1.235")
+    t.query("ALTER TABLE t ALTER COLUMN code SET DEFAULT 'abcd'")
+    t.query("INSERT INTO t (code, n) VALUES ('a', 1)")
+    assert t.rows("SELECT cost FROM t") == [(Decimal("-1.24"),)]
+    with pytest.raises(StepFailed, match=LONG):
+        t.query("INSERT INTO t (n) VALUES (2)")
+
+
 def test_rows_with_too_many_columns_are_still_refused(t: GoogleSql) -> None:
     with pytest.raises(StepFailed, match="6 values"):
         t.query("INSERT INTO t SELECT *, 1 FROM t")
@@ -152,6 +161,8 @@ def test_variables_keep_within_bounds(sql: GoogleSql) -> None:
         ("CREATE TABLE made (a STRUCT<b NUMERIC(5, 2)>)", r"NUMERIC\(5, 2\) inside of ARRAY or STRUCT"),
         ("SELECT CAST(['abc'] AS ARRAY<STRING(2)>)", r"STRING\(2\) inside of ARRAY or STRUCT"),
         ("CREATE TABLE made (a NUMERIC(5, 2)) AS SELECT 1.239 AS a", "create the table, then INSERT"),
+        ("CREATE TABLE made (a NUMERIC(5, 2) OPTIONS (rounding_mode = 'ROUND_HALF_EVEN'))", "cannot be kept here"),
+        ("CREATE TABLE made (a NUMERIC) OPTIONS (default_rounding_mode = 'ROUND_HALF_EVEN')", "cannot be kept here"),
     ],
 )
 def test_what_cannot_be_checked_is_refused_by_name(sql: GoogleSql, statement: str, message: str) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 IS_COPY: Final = "convergence.is_copy"  # of a CREATE … LIKE, CLONE or COPY, which becomes a SELECT *
 _DIGITS: Final[Mapping[str, tuple[int, int]]] = {"INT64": (19, 0), **DECIMALS}
 
+_ROUNDING: Final = frozenset({"rounding_mode", "default_rounding_mode"})
+
 Note = tuple[int, str]  # the place of a statement, and the COMMENT that runs behind it
 
 
@@ -33,6 +35,14 @@ def refuse_inner_bounds(tree: exp.Expr) -> None:
         kind = _bounded(data_type)
         if kind is not None and data_type.find_ancestor(exp.DataType) is not None:
             raise StepFailed(f"{kind.declared} inside of ARRAY or STRUCT cannot be checked here: write {kind}.")
+
+
+def refuse_rounding_mode(tree: exp.Expr) -> None:
+    """Raise `StepFailed` for ROUND_HALF_EVEN, which a column cannot have here."""
+    for option in tree.find_all(exp.Property):
+        mode = option.args.get("value")
+        if option.name.lower() in _ROUNDING and isinstance(mode, exp.Expr) and mode.name.upper() == "ROUND_HALF_EVEN":
+            raise StepFailed(f"{option.name} = 'ROUND_HALF_EVEN' cannot be kept here: ROUND what is written.")
 
 
 def _bounded(data_type: exp.Expr | None) -> SqlType | None:
@@ -127,12 +137,24 @@ def apply_bounds(tree: exp.Expr, catalog: Catalog) -> None:
         kind, default = _bounded(definition.args.get("kind")), definition.find(exp.DefaultColumnConstraint)
         if kind is not None and default is not None:
             default.set("this", _fitted(definition.name, kind, default.this))
+    if isinstance(tree, exp.Alter):
+        _bound_defaults(tree, catalog)
     if not isinstance(tree, exp.Insert | exp.Update | exp.Merge):
         return
     target = _table_of(tree)
     columns = catalog.get((target.db, target.name), ())
     if any(kind.bounds for _, kind in columns):
         _bound_write(tree, columns)
+
+
+def _bound_defaults(tree: exp.Alter, catalog: Catalog) -> None:
+    """SET DEFAULT, for the columns as they are before the statement."""
+    target = _table_of(tree)
+    kinds = {name.lower(): kind for name, kind in catalog.get((target.db, target.name), ()) if kind.bounds}
+    for action in tree.args["actions"]:
+        default = action.args.get("default") if isinstance(action, exp.AlterColumn) else None
+        if default is not None and action.name.lower() in kinds:
+            action.set("default", _fitted(action.name, kinds[action.name.lower()], default))
 
 
 def _bound_write(tree: exp.Expr, columns: tuple[tuple[str, SqlType], ...]) -> None:

@@ -18,7 +18,13 @@ from convergence.adapters.googlesql.refusal import refusing
 from convergence.adapters.googlesql.types import Catalog
 from convergence.adapters.local.duckdb_sql.aliases import keep_aliases_out, resolve_aliases
 from convergence.adapters.local.duckdb_sql.assignments import check_assignments
-from convergence.adapters.local.duckdb_sql.column_bounds import Note, apply_bounds, notes_of, refuse_inner_bounds
+from convergence.adapters.local.duckdb_sql.column_bounds import (
+    Note,
+    apply_bounds,
+    notes_of,
+    refuse_inner_bounds,
+    refuse_rounding_mode,
+)
 from convergence.adapters.local.duckdb_sql.column_types import refuse_float_joins
 from convergence.adapters.local.duckdb_sql.context import StatementContext
 from convergence.adapters.local.duckdb_sql.dialect import to_duckdb
@@ -84,6 +90,7 @@ def parse(sql: str, context: StatementContext) -> Parsed:
     raw = parse_statement(sql)
     check_references(raw, context.scope, project=context.project)
     refuse_inner_bounds(raw)
+    refuse_rounding_mode(raw)
     tree = shape(raw)
     refuse_unknown(tree)
     touched = check_access(tree, context.scope, project=context.project, temporary=context.temporary)
