@@ -117,6 +117,21 @@ def test_files_of_one_delivery_may_have_different_columns(world: FileWorld) -> N
     assert world.rows("SELECT id, a, b FROM acme_things_raw ORDER BY id") == [(1, "x", None), (2, None, "y")]
 
 
+def test_names_inside_of_nested_columns_are_not_those_of_columns(world: FileWorld) -> None:
+    lists = "[1] AS a, [2] AS b, MAP {'k': 1} AS key, MAP {'k': 2} AS value, {'a': 1, 'duckdb_schema': [3]} AS element"
+    put(world, f"SELECT {lists}, 255::UTINYINT AS duckdb_schema, 65535::USMALLINT AS short")
+    run(world, INFER)
+    found = columns(world)
+    assert (found["duckdb_schema"], found["short"]) == ("INT64", "INT64")
+    names = "a, b, key, value, element, duckdb_schema, short"
+    nested = ([1], [2], {"k": 1}, {"k": 2}, {"a": 1, "duckdb_schema": [3]})
+    assert world.rows(f"SELECT {names} FROM acme_things_raw") == [(*nested, 255, 65535)]
+    put(world, 'SELECT 1 AS "Id", [2] AS "list", 3 AS "ix"')
+    path = world.folder / "a.parquet"
+    world.put("things/a.parquet", path.read_bytes().replace(b"ix", b"id"))  # DuckDB writes no file with two such names
+    assert "names that differ only in case" in refused(world, INFER)
+
+
 def test_a_value_without_room_is_refused_and_nothing_is_loaded(world: FileWorld) -> None:
     put(world, "SELECT 1::BIGINT AS id")
     run(world, INFER)

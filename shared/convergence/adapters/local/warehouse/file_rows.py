@@ -123,11 +123,24 @@ def _columns(job: Job, file: RowFile) -> tuple[tuple[str, ...], tuple[str, ...]]
         names += pointers(file, names)
         return names, ("VARCHAR",) * len(names)
     described = job.execute(statement("parquet_columns", file=path)).fetchall()
-    raw = [name for (name,) in job.execute(statement("parquet_names", file=path)).fetchall()]
+    raw = _columns_among(job.execute(statement("parquet_names", file=path)).fetchall())
     names = tuple(name for name, *_ in described)
     if len({name.lower() for name in raw}) < len(raw):
         raise SchemaMismatch(f"{file.name}: two of its columns have names that differ only in case.")
     return names, tuple(kind for _, kind, *_ in described)
+
+
+def _columns_among(parts: Sequence[tuple[str, int]]) -> list[str]:
+    """Return the names of the columns among the parts of a Parquet schema: its root, then each part before its own.
+
+    Parts inside of lists, maps and records repeat names, such as `list` and `key_value`.
+    """
+    found, inside = [], 0
+    for name, children in parts[1:]:
+        if not inside:
+            found.append(name)
+        inside = max(inside - 1, 0) + children
+    return found
 
 
 def _source(file: RowFile, names: Sequence[str]) -> str:

@@ -114,7 +114,7 @@ SELECT {names} FROM read_json({file}, format = 'newline_delimited', columns = {c
 DESCRIBE SELECT * FROM read_parquet({file});
 
 -- name: parquet_names
-SELECT name FROM parquet_schema({file}) WHERE name IS NOT NULL;
+SELECT name, coalesce(num_children, 0) FROM parquet_schema({file});
 
 -- name: parquet_file
 SELECT {names} FROM read_parquet({file})
