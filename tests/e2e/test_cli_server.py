@@ -14,6 +14,7 @@ from convergence.entry.cli.main import run
 from tests.e2e.conftest import Installation
 from tests.e2e.serving import ROOT_KEY, serving
 from tests.unit.entry.conftest import CliResult
+from tests.unit.processors.focus_exports import names_of
 
 Cli = Callable[..., CliResult]
 HELLO = "example/hello"
@@ -133,14 +134,12 @@ def test_periods_invoices_and_focus_files_go_through_the_server(cli: Cli, org: s
     assert cli("run", org, "focus/export", *days).code == 0, "makes the table of charges"
     done = cli("export", "focus", org, "--from", "2026-10", "--format", "csv", "--to-url", "focus")
     assert done.code == 0, done.err
-    assert {file.name for file in Path("focus/1.4/2026-10").iterdir()} == {
-        "BillingPeriod.csv", "CostAndUsage.csv", "InvoiceDetail.csv", "manifest.json",
-    }  # fmt: skip
+    files = ["BillingPeriod.csv", "CostAndUsage.csv", "InvoiceDetail.csv", "manifest.json"]
+    assert names_of(Path("focus/1.4/2026-10")) == files
     parquet = cli("export", "focus", org, "--from", "2026-10", "--to-url", "focus")
     assert parquet.code == 0, parquet.err
-    assert {file.name for file in Path("focus/1.4/2026-10").iterdir()} == {
-        "BillingPeriod.parquet", "CostAndUsage.parquet", "InvoiceDetail.parquet", "manifest.json",
-    }  # fmt: skip
+    files = ["BillingPeriod.parquet", "CostAndUsage.parquet", "InvoiceDetail.parquet", "manifest.json"]
+    assert names_of(Path("focus/1.4/2026-10")) == files
     assert cli("invoice", "void", org, "OpenAI", "INV-1", "--json").data["invoices"][0]["status"] == "Voided"
     assert cli("period", "reopen", org, "2026-10", "OpenAI", "org-1", "--reason", "restated").code == 0
     (period,) = cli("period", "list", org, "--json").data["periods"]

@@ -52,10 +52,10 @@ class ObjectStore(Protocol):
 
 
 @runtime_checkable
-class WritableStore(Protocol):
+class WritableStore(ObjectStore, Protocol):
     """A place that takes files, too. A reader sees a file as it was before or as it is after, never a part of it.
 
-    Both methods raise what those of `ObjectStore` raise.
+    Its methods raise what those of `ObjectStore` raise.
     """
 
     async def put(self, name: str, content: Path) -> None:

@@ -24,7 +24,6 @@ from tests.unit.processors.step_world import CONFIGS, ManualClock, WorldContext
 MONTH: Final = date(2026, 11, 1)
 SHOWN: Final = ("x_ChargeId", "BilledCost", "ListUnitPrice", "BillingPeriodStart", "ChargeDescription")
 
-FILE: Final = "CostAndUsage.parquet"
 START: Final = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -51,8 +50,11 @@ def test_the_files_are_the_same_everywhere_and_a_closed_period_stays(
         assert (facts["rows"], facts["sums"]["USD"]["BilledCost"]) == (3, "18")
         typed = replace(bundle, format="parquet")
         same = (await typed.write(source, tmp_path, context.now()))["datasets"]["CostAndUsage"]
-        assert (same["file"], same["sums"], same["rounded"]) == (FILE, facts["sums"], facts["rounded"])
-        assert parquet_rows(tmp_path / FILE) == [(name, Decimal(6), Decimal(4), START) for name in ("c1", "c2", "c3")]
+        assert same["file"] == f"CostAndUsage-{same['sha256'][:12]}.parquet"
+        assert (same["sums"], same["rounded"]) == (facts["sums"], facts["rounded"])
+        assert parquet_rows(tmp_path / same["file"]) == [
+            (name, Decimal(6), Decimal(4), START) for name in ("c1", "c2", "c3")
+        ]
         with (tmp_path / facts["file"]).open(newline="") as file:
             written = [tuple(row[name] for name in SHOWN) for row in csv.DictReader(file)]
         assert written == [

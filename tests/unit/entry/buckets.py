@@ -84,10 +84,19 @@ def gcs() -> Iterator[Bucket]:
     """A bucket that answers as Cloud Storage does to the token of a service account."""
     files: dict[str, bytes] = {}
 
+    def stored(name: str) -> dict[str, str]:
+        checksum = base64.b64encode(google_crc32c.value(files[name]).to_bytes(4, "big")).decode()
+        facts = {"name": name, "size": str(len(files[name])), "generation": "1", "crc32c": checksum}
+        return {**facts, "updated": "2026-01-12T10:00:00Z"}
+
     def answer(request: Request) -> Response:
         if google.is_ours(request.path):
             return google.answer(request)
         assert request.headers["authorization"] == f"Bearer {google.TOKEN}"
+        if request.method == "GET":
+            prefix = dict(request.query)["prefix"]
+            found = [stored(name) for name in sorted(files) if name.startswith(prefix)]
+            return Response(200, json.dumps({"items": found}).encode())
         if request.method == "DELETE":
             gone = files.pop(unquote(request.path.partition("/b/finance/o/")[2]), None)
             return Response(404, b"{}") if gone is None else Response(204, b"")
@@ -96,9 +105,7 @@ def gcs() -> Iterator[Bucket]:
         _, facts, media, _ = request.body.split(b"--" + boundary)
         name, content = json.loads(facts.partition(b"\r\n\r\n")[2])["name"], media.partition(b"\r\n\r\n")[2][:-2]
         files[name] = content
-        checksum = base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
-        stored = {"name": name, "size": str(len(content)), "generation": "1", "crc32c": checksum}
-        return Response(200, json.dumps(stored).encode())
+        return Response(200, json.dumps(stored(name)).encode())
 
     with served(answer) as url:
         entry = f"  gcs:\n    type: cloud\n    credential_type: SERVICE_ACCOUNT_JSON\n    api_base_url: {url}\n"

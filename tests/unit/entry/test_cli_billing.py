@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.unit.entry.conftest import Cli
+from tests.unit.processors.focus_exports import data_file
 
 PERIOD = ("2026-10", "OpenAI", "org-1")
 INVOICES = """\
@@ -144,4 +145,4 @@ def test_invoices_that_a_bill_names_are_recorded_from_its_charges(acme: Cli, tmp
     again = acme("invoice", "import", "acme", str(file))
     assert (again.code, "is recorded already" in again.err) == (1, True)
     assert acme("export", "focus", "acme", "--from", "2026-11", "--format", "csv", "--to-url", "out").code == 0
-    assert "INV-9" in Path("out/1.4/2026-11/InvoiceDetail.csv").read_text()
+    assert "INV-9" in data_file(Path("out/1.4/2026-11"), "InvoiceDetail").read_text()

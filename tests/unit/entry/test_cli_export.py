@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import boto3
@@ -11,16 +12,18 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from tests.unit.entry.conftest import Cli
+from tests.unit.processors.focus_exports import names_of
 
 PERIOD = Path("focus/1.4/2026-11")
 
 
 def test_a_period_without_charges_is_written_and_says_so(acme: Cli) -> None:
     done = acme("export", "focus", "acme", "--from", "2026-11", "--format", "csv", "--to-url", "focus")
-    assert (done.code, done.out) == (0, f"{PERIOD}/CostAndUsage.csv: 0 rows, billed 0\n")
-    with (PERIOD / "CostAndUsage.csv").open(newline="") as file:
-        assert next(csv.reader(file))[:2] == ["AllocatedMethodDetails", "AllocatedMethodId"]
     manifest = json.loads((PERIOD / "manifest.json").read_text())
+    charges = PERIOD / manifest["datasets"]["CostAndUsage"]["file"]
+    assert (done.code, done.out) == (0, f"{charges}: 0 rows, billed 0\n")
+    with charges.open(newline="") as file:
+        assert next(csv.reader(file))[:2] == ["AllocatedMethodDetails", "AllocatedMethodId"]
     assert manifest["billing_period_end"] == "2026-12-01T00:00:00Z"
     assert (manifest["delivery_handling"], manifest["correction_handling"]) == ("Overwrite", "Replacement")
 
@@ -31,7 +34,7 @@ def test_parquet_replaces_csv_and_each_period_has_its_folder(acme: Cli) -> None:
         asked = ("--from", "2026-11-30", "--to", "2026-12", "--format", form, "--to-url", folder, "--json")
         done = acme("export", "focus", "acme", *asked)
         assert [each["path"] for each in done.data["periods"]] == ["1.4/2026-11", "1.4/2026-12"]
-    assert sorted(file.name for file in PERIOD.iterdir()) == ["CostAndUsage.parquet", "manifest.json"]
+    assert names_of(PERIOD) == ["CostAndUsage.parquet", "manifest.json"]
 
 
 def test_a_bucket_takes_the_files_with_the_orgs_credential(
@@ -51,9 +54,11 @@ def test_a_bucket_takes_the_files_with_the_orgs_credential(
         assert cli("run", "acme", "aws/auth/setup", "--secret-from-env", "api_key=KEYS").code == 0
         place = "s3://finance/focus?region=us-east-1"
         done = cli("export", "focus", "acme", "--from", "2026-11", "--format", "csv", "--to-url", place)
-        assert (done.code, done.out) == (0, "s3://finance/focus/1.4/2026-11/CostAndUsage.csv: 0 rows, billed 0\n")
-        names = [each["Key"] for each in client.list_objects_v2(Bucket="finance")["Contents"]]
-        assert names == [f"{PERIOD}/{name}" for name in ("CostAndUsage.csv", "manifest.json")]
+        assert done.code == 0
+        charges, manifest = (each["Key"] for each in client.list_objects_v2(Bucket="finance")["Contents"])
+        assert manifest == f"{PERIOD}/manifest.json"
+        assert re.fullmatch(rf"{PERIOD}/CostAndUsage-[0-9a-f]{{12}}\.csv", charges)
+        assert done.out == f"s3://finance/{charges}: 0 rows, billed 0\n"
         client.close()
     finally:
         server.stop()
@@ -85,6 +90,6 @@ def test_the_pipeline_writes_the_same_files_below_the_orgs_folder(acme: Cli) -> 
     assert acme("export", "focus", "acme", "--from", "2026-11", "--to-url", "focus").code == 0
     (written,) = Path(".convergence").rglob("exports/1.4/2026-11")
     names = ["BillingPeriod.parquet", "CostAndUsage.parquet", "manifest.json"]
-    assert sorted(file.name for file in written.iterdir()) == names
+    assert names_of(written) == names
     own, pipelines = (json.loads((folder / "manifest.json").read_text()) for folder in (PERIOD, written))
     assert own["datasets"] == pipelines["datasets"]

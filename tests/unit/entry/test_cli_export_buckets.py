@@ -8,7 +8,6 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from convergence.errors import Transient
 from convergence.processors.focus.export.places import Below
 from tests.unit.entry.buckets import Bucket, azure, gcs, s3
 from tests.unit.entry.conftest import Cli
+from tests.unit.processors.focus_exports import plain_name
 
 FOLDER = "focus/1.4/2026-11"
 CHARGE = """
@@ -43,17 +43,18 @@ steps:
 def delivered(files: Mapping[str, bytes]) -> tuple[dict[str, Any], set[str], list[str]]:
     """Return the data sets of the manifest, those whose file is the one it names, and the costs in the charges."""
     datasets: dict[str, Any] = json.loads(files[f"{FOLDER}/manifest.json"])["datasets"]
+    charges = files[f"{FOLDER}/{datasets['CostAndUsage']['file']}"]
     whole = {
         name
         for name, facts in datasets.items()
         if hashlib.sha256(files[f"{FOLDER}/{facts['file']}"]).hexdigest() == facts["sha256"]
     }
-    rows = csv.DictReader(io.StringIO(files[f"{FOLDER}/CostAndUsage.csv"].decode()))
+    rows = csv.DictReader(io.StringIO(charges.decode()))
     return datasets, whole, sorted(row["BilledCost"] for row in rows)
 
 
 @pytest.mark.parametrize("cloud", [s3, gcs, azure])
-def test_a_period_is_replaced_and_a_failure_on_the_way_leaves_whole_files(
+def test_a_period_is_replaced_and_a_failure_on_the_way_leaves_the_delivery_before(
     cli: Cli, configs: Path, monkeypatch: pytest.MonkeyPatch, cloud: Callable[[], AbstractContextManager[Bucket]]
 ) -> None:
     with cloud() as bucket:
@@ -92,26 +93,28 @@ def test_a_period_is_replaced_and_a_failure_on_the_way_leaves_whole_files(
 
         def broken_at(name: str) -> None:
             async def stop(self: Below, path: str, content: Path) -> None:
-                if path.endswith(name):
+                if name in path:
                     raise Transient("the connection is lost")
                 await put(self, path, content)
 
             monkeypatch.setattr(Below, "put", stop)
 
-        broken_at("CostAndUsage.csv")
+        broken_at("CostAndUsage")
         assert export() != 0
         assert dict(bucket.files()) == before
         broken_at("manifest.json")
         assert export() != 0
         after = dict(bucket.files())
         assert after[f"{FOLDER}/manifest.json"] == before[f"{FOLDER}/manifest.json"]
-        _, whole, costs = delivered(after)
-        assert "CostAndUsage" not in whole, "the digest says that the manifest is of the delivery before"
-        assert sum(map(Decimal, costs)) == Decimal("3.75"), "each file is whole, without a row twice"
+        assert len(after) > len(before)
+        assert delivered(after) == delivered(before), "the manifest's delivery is whole"
+        charge("4")
         monkeypatch.setattr(Below, "put", put)
         assert export() == 0
         datasets, whole, costs = delivered(bucket.files())
-        assert (whole, costs) == (set(datasets), ["1.25", "2.5"])
+        assert (whole, costs) == (set(datasets), ["1.25", "2.5", "4"])
+        assert len(bucket.files()) == len(datasets) + 1, "the interrupted export's files are gone"
         assert export("parquet") == 0
         names = {f"{FOLDER}/{name}" for name in ("BillingPeriod.parquet", "CostAndUsage.parquet", "manifest.json")}
-        assert set(bucket.files()) == names, "what the manifest does not name is gone"
+        exported = {plain_name(name, content) for name, content in bucket.files().items()}
+        assert (exported, len(bucket.files())) == (names, 3), "what the manifest does not name is gone"

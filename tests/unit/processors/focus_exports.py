@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -67,8 +68,23 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 
 def rows_of(folder: Path, dataset: str = "CostAndUsage") -> list[dict[str, str]]:
-    with (folder / f"{dataset}.csv").open(newline="") as file:
+    with data_file(folder, dataset).open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def data_file(folder: Path, dataset: str = "CostAndUsage") -> Path:
+    """Return the file that the manifest names."""
+    return folder / str(manifest(folder)["datasets"][dataset]["file"])
+
+
+def names_of(folder: Path) -> list[str]:
+    """Return the names of all files, without the digest of those that have the right one."""
+    return sorted(plain_name(path.name, path.read_bytes()) for path in folder.iterdir())
+
+
+def plain_name(name: str, content: bytes) -> str:
+    """Return the name of an exported file without the digest of its content."""
+    return name.replace(f"-{hashlib.sha256(content).hexdigest()[:12]}.", ".")
 
 
 def invoice(**changes: Any) -> Invoice:

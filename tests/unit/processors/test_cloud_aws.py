@@ -18,6 +18,7 @@ from moto.server import ThreadedMotoServer
 
 from convergence.errors import ConfigErrors
 from tests.unit.processors.bills import FILES, charges, raw, read, total
+from tests.unit.processors.focus_exports import plain_name
 from tests.unit.processors.installation import CONFIGS, Here, installed
 
 KEYS = json.dumps({"access_key_id": "AKIATEST", "secret_access_key": "secret"})
@@ -117,10 +118,11 @@ def test_a_focus_export_in_parts(tmp_path: Path, aws: tuple[Path, Bucket]) -> No
                 end_date="2024-09-01",
             )
         assert exported["store_files"]["periods"] == ["s3://bills/out/focus/1.4/2024-09"]
-        names = {f"out/focus/1.4/2024-09/{name}": name for name in ("CostAndUsage.parquet", "manifest.json")}
         listed = bucket.client.list_objects_v2(Bucket="bills", Prefix="out/")["Contents"]
-        assert [each["Key"] for each in listed] == sorted(names)
-        files = {name: bucket.client.get_object(Bucket="bills", Key=key)["Body"].read() for key, name in names.items()}
+        contents = {each["Key"]: bucket.client.get_object(Bucket="bills", Key=each["Key"]) for each in listed}
+        whole = {key: answer["Body"].read() for key, answer in contents.items()}
+        files = {plain_name(key, data).removeprefix("out/focus/1.4/2024-09/"): data for key, data in whole.items()}
+        assert (sorted(files), len(whole)) == (["CostAndUsage.parquet", "manifest.json"], 2)
         facts = json.loads(files["manifest.json"])["datasets"]["CostAndUsage"]
         [(billed,)] = await charges(here, "SUM(BilledCost)")
         assert (facts["rows"], Decimal(facts["sums"]["USD"]["BilledCost"])) == (300, billed)

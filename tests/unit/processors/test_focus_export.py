@@ -27,10 +27,12 @@ from tests.unit.processors.focus_exports import (
     bundle,
     charge,
     commit,
+    data_file,
     december,
     export,
     invoice,
     manifest,
+    names_of,
     rows_of,
     store,
     world,
@@ -76,7 +78,7 @@ def test_parquet_has_the_same_values_with_types(tmp_path: Path) -> None:
         await export(context)
 
     world(tmp_path, work)
-    file = bundle(tmp_path) / "CostAndUsage.parquet"
+    file = data_file(bundle(tmp_path))
     facts = manifest(file.parent)["datasets"]["CostAndUsage"]
     assert facts["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     with duckdb.connect() as connection:
@@ -96,9 +98,16 @@ def test_a_period_is_replaced_as_a_whole_and_others_stay(tmp_path: Path) -> None
         assert [row["x_ChargeId"] for row in rows_of(bundle(tmp_path, month="2026-12"))] == ["2"]
         await store(context, [december(x_ChargeId="3")])
         context.end_date = date(2026, 11, 30)
-        await export(context, format="parquet")
-        names = sorted(path.name for path in bundle(tmp_path).iterdir())
-        assert names == ["CostAndUsage.parquet", "manifest.json"], "the CSV of November is gone"
+        for name in ("CostAndUsage.parquet", "InvoiceDetail.csv", "CostAndUsage-notes.csv"):
+            (bundle(tmp_path) / name).touch()
+        for _ in range(2):
+            await export(context, format="parquet")
+            found = sorted(path.name for path in bundle(tmp_path).iterdir())
+            exported = str(manifest(bundle(tmp_path))["datasets"]["CostAndUsage"]["file"])
+            assert found == sorted([exported, "CostAndUsage-notes.csv", "manifest.json"]), (
+                "the CSV of November is gone, and files of earlier releases; others stay"
+            )
+        assert "CostAndUsage.parquet" in names_of(bundle(tmp_path))
         assert manifest(bundle(tmp_path))["datasets"]["CostAndUsage"]["rows"] == 0
         assert [row["x_ChargeId"] for row in rows_of(bundle(tmp_path, month="2026-12"))] == ["2"]
 
@@ -207,17 +216,17 @@ def test_the_toolkit_accepts_the_files_and_the_bundle(tmp_path: Path) -> None:
 
     world(tmp_path, work)
     for version in ("1.3", "1.4"):
-        detected = asked("detect", bundle(tmp_path, version) / "CostAndUsage.parquet")
+        detected = asked("detect", data_file(bundle(tmp_path, version)))
         assert version in detected.stdout, detected.stdout + detected.stderr
-    contracts = bundle(tmp_path, "1.3") / "ContractCommitment.parquet"
+    contracts = data_file(bundle(tmp_path, "1.3"), "ContractCommitment")
     assert "dataset=Contract Commitment version=1.3" in asked("detect", contracts).stdout
-    charges = bundle(tmp_path, "1.3") / "CostAndUsage.parquet"
+    charges = data_file(bundle(tmp_path, "1.3"))
     gaps = asked("gaps", "--cost-and-usage", charges, "--contract-commitment", contracts)
     assert (gaps.returncode, "NOT PRODUCIBLE" in gaps.stdout) == (0, False), gaps.stdout + gaps.stderr
     checked = asked("validate-bundle", "--directory", bundle(tmp_path))
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "Billing Period, Contract Commitment, Cost and Usage, Invoice Detail" in checked.stdout
     for name in ("billing-period", "contract-commitment", "invoice-detail"):
-        file = bundle(tmp_path) / f"{name.title().replace('-', '')}.parquet"
+        file = data_file(bundle(tmp_path), name.title().replace("-", ""))
         linted = asked("validate", file, "--dataset", name)
         assert linted.returncode == 0, linted.stdout + linted.stderr

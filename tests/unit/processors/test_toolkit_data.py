@@ -23,6 +23,7 @@ from convergence.domain.invoices import Invoice, InvoiceLine
 from convergence.engine.billing import move_period, record_invoices
 from tests.referees.opinions import required
 from tests.unit.processors.bills import put, running
+from tests.unit.processors.focus_exports import data_file
 from tests.unit.processors.installation import CONFIGS, ORG, Here
 
 CLOUDS: Final = ("aws", "azure", "gcp")
@@ -160,12 +161,12 @@ def test_sums_stay_those_of_the_files_up_to_the_export(version: str, tmp_path: P
             name: everything[name] for name in ("BilledCost", "EffectiveCost")
         }
         assert each in asked("detect", bundle / charges["file"])
-    gaps = asked("gaps", "--cost-and-usage", bundles["1.3"] / "CostAndUsage.parquet")
+    gaps = asked("gaps", "--cost-and-usage", data_file(bundles["1.3"]))
     assert "[Cost and Usage] strictly producible from this source as-is" in gaps
     supported = ("--supports", "SupportsMultiplePricingCategories", "--supports", "SupportsUnitPricing")
     lint = {"cost-and-usage": supported, "billing-period": (), "invoice-detail": ()}
     for name, words in lint.items():
-        file = bundles["1.4"] / f"{name.title().replace('-', '')}.parquet"
+        file = data_file(bundles["1.4"], name.title().replace("-", ""))
         linted = asked("validate", file, "--dataset", name, *words)
         assert "structural+semantic lint OK" in linted
     checked = asked("validate-bundle", "--directory", bundles["1.4"])

@@ -71,6 +71,10 @@ class LocalFolder:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    async def names(self, folder: str) -> Sequence[str]:
+        """Return the names of the files in a folder."""
+        return [path.name for path in (self._root / folder).iterdir() if path.is_file()]
+
     async def put(self, name: str, content: Path) -> None:
         """Store a file, in the place of one of the same name."""
         path = self._root / name

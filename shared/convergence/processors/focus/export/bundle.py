@@ -177,10 +177,12 @@ class Bundle:
 
 
 def _finished(file: DataFile, fields: Sequence[Field]) -> Mapping[str, Any]:
+    """Name the file after its content; return what the manifest says of it."""
     with file.path.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
-    size = file.path.stat().st_size
-    return {"file": file.path.name, "bytes": size, "sha256": digest, **described(fields, file.figures)}
+    path = file.path.rename(file.path.with_stem(f"{file.path.stem}-{digest[:12]}"))
+    size = path.stat().st_size
+    return {"file": path.name, "bytes": size, "sha256": digest, **described(fields, file.figures)}
 
 
 def described(fields: Sequence[Field], figures: Figures) -> dict[str, Any]:

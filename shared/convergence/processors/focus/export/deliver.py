@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,10 +20,16 @@ from convergence.processors.focus.export.rows import Format
 
 PERIODS_MAX: Final = 120
 DATASETS: Final = (COST_AND_USAGE, BILLING_PERIOD, CONTRACT_COMMITMENT, INVOICE_DETAIL)
+# A data file; those of earlier releases have no digest in their names.
+_DATA_FILE: Final = re.compile(rf"({'|'.join(DATASETS)})(-[0-9a-f]{{12}})?\.(csv|parquet)")
 
 
 class Delivery(Protocol):
-    """Where files go. Both methods are atomic: a reader sees either the old file or the new one."""
+    """Where files go. A reader sees either the old file or the new one, never a part of one."""
+
+    async def names(self, folder: str) -> Sequence[str]:
+        """Return the names of the files that are directly in `folder`, without its own."""
+        ...
 
     async def put(self, name: str, content: Path) -> None:
         """Store a file, in the place of one of the same name; `name` has folders, with `/`."""
@@ -64,8 +71,9 @@ class Export:
     async def deliver(
         self, month: date, source: Source, delivery: Delivery, now: Callable[[], datetime]
     ) -> dict[str, Any]:
-        """Deliver a period: its files, then its manifest, which has their digests; then what it does not name goes.
+        """Deliver a period: its files, then its manifest, which names them; then the other data files go.
 
+        Files are named after their content, so the manifest of the delivery before stays true until it is replaced.
         Returns the manifest with `path`, the folder of the period.
         """
         with tempfile.TemporaryDirectory(prefix="convergence-focus-") as folder:
@@ -79,6 +87,6 @@ class Export:
 async def _replace(delivery: Delivery, path: str, folder: Path, files: Sequence[str]) -> None:
     for name in (*files, MANIFEST):
         await delivery.put(f"{path}/{name}", folder / name)
-    known = {f"{name}.{suffix}" for name in DATASETS for suffix in ("csv", "parquet")}
-    for name in sorted(known - set(files)):
-        await delivery.remove(f"{path}/{name}")
+    for name in await delivery.names(path):
+        if name not in files and _DATA_FILE.fullmatch(name):
+            await delivery.remove(f"{path}/{name}")

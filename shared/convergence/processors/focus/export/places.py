@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from convergence.errors import InvalidInput
 from convergence.ports.object_store import Place, WritableStore
 
+FILES_MAX: Final = 1_000  # in the folder of a period: at most four, and what interrupted exports have left
 # Scheme → kind of place, and the provider whose credential opens it by default.
 BUCKETS: Final = {"s3": ("s3", "aws"), "gs": ("gcs", "gcp"), "azure": ("azure", "azure")}
 
@@ -46,6 +48,12 @@ class Below:
 
     def __init__(self, store: WritableStore, folder: str) -> None:
         self._store, self._folder = store, folder
+
+    async def names(self, folder: str) -> Sequence[str]:
+        """Return the names of the files in a folder."""
+        prefix = self._of(f"{folder}/")
+        found = (each.name.removeprefix(prefix) for each in await self._store.list(prefix, most=FILES_MAX))
+        return [name for name in found if "/" not in name]
 
     async def put(self, name: str, content: Path) -> None:
         """Store a file, in the place of one of the same name."""
