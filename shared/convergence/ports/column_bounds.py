@@ -29,11 +29,11 @@ def bounds_problem(name: str, bounds: tuple[int, ...]) -> str | None:
     digits, places = bounds[0], (*bounds, 0)[1]
     whole_most, places_most = DECIMALS[name]
     if places > places_most or not max(1, places) <= digits <= places + whole_most:
-        return f"{name} has at most {whole_most} digits before the point and {places_most} behind it"
+        return f"{name} has at most {whole_most} digits before the point and {places_most} after it"
     return None
 
 
 def whole_and_places(bounds: tuple[int, ...]) -> tuple[int, int]:
-    """Return how many digits a bounded number may have before the point, and how many it keeps behind it."""
+    """Return how many digits a bounded number may have before the point, and how many it keeps after it."""
     places = (*bounds, 0)[1]
     return bounds[0] - places, places

@@ -168,3 +168,20 @@ def test_columns_that_a_statement_adds_are_the_run_s_to_know(cli: Cli, shop: Pat
     added = "ALTER TABLE shop_orders ADD COLUMN IF NOT EXISTS amuont NUMERIC;\n  EXECUTE"
     file.write_text(file.read_text().replace("EXECUTE", added, 1))
     assert "amuont" not in cli("validate", "shop/slip").err
+
+
+CAUGHT: Final = """BEGIN
+    EXECUTE IMMEDIATE 'DELETE FROM ' || target || ' WHERE no_column = 1';
+  EXCEPTION WHEN ERROR THEN
+    HANDLER
+  END;"""
+
+
+@pytest.mark.parametrize(("handler", "code"), [("SET p_rows = -1;", 0), ("SET p_rows = -1; RAISE;", 2)])
+def test_a_mistake_counts_unless_the_procedure_catches_it(cli: Cli, shop: Path, handler: str, code: int) -> None:
+    file = shop / "system/procedures/shop/sp_shop_sum.sql"
+    caught = CAUGHT.replace("HANDLER", handler)
+    file.write_text(file.read_text().replace("SET p_rows = @@row_count;", caught))
+    (shop / "shop/slip.yml").write_text(call(ARGUMENTS + LEAST))
+    answer = cli("validate", "shop/slip")
+    assert (answer.code, "no_column" in answer.err) == (code, code == 2), answer.err

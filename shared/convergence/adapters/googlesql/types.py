@@ -120,7 +120,7 @@ def _parse(tokens: list[str], position: int, text: str, depth: int = 0) -> tuple
     end = tokens.index(")", position) if ")" in tokens[position:] else len(tokens) - 1
     inside = tokens[position + 1 : end]
     if not all(word.isdigit() for word in inside[::2]) or any(word != "," for word in inside[1::2]):
-        raise InvalidInput(f"{text!r} is not a GoogleSQL type: whole numbers stand in its parentheses.")
+        raise InvalidInput(f"{text!r} is not a GoogleSQL type: its parentheses hold whole numbers only.")
     bounds = tuple(map(int, inside[::2]))
     if problem := bounds_problem(name, bounds):
         raise InvalidInput(f"{text!r}: {problem}.")

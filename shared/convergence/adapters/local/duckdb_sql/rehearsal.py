@@ -6,6 +6,7 @@ Tables that the procedure itself creates are made empty, in a transaction that t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -49,11 +50,13 @@ class Rehearsal:
         self._seen.add(procedure.name)
         outer = self._variables, self._folded
         self._variables, self._folded = Variables(), procedure
-        for argument in procedure.arguments:
-            kind = argument.type or types.get(argument.name.lower(), SqlType("STRING"))
-            self._variables.declare(argument.name, kind, None)
-        self._body(procedure.body)
-        self._variables, self._folded = outer
+        try:
+            for argument in procedure.arguments:
+                kind = argument.type or types.get(argument.name.lower(), SqlType("STRING"))
+                self._variables.declare(argument.name, kind, None)
+            self._body(procedure.body)
+        finally:
+            self._variables, self._folded = outer
 
     def script(self, script: Folded) -> None:
         """Go through a script. Raises `ScriptError` like `procedure`."""
@@ -88,6 +91,11 @@ class Rehearsal:
             with self._variables.block():
                 self._variables.declare(node.name, SqlType("STRUCT", self._columns_of(node.query)), None)
                 self._body(node.body)
+        elif isinstance(node, nodes.Block) and node.handler is not None and not _raises(node.handler):
+            with suppress(ScriptError), self._variables.block():  # a run goes on in the handler, and so do we
+                self._body(node.body)
+            with self._variables.block():
+                self._body(node.handler)
         else:
             for place, body in enumerate(bodies_of(node)):
                 if isinstance(node, nodes.If) and (node, place) in self._folded.untaken:
@@ -133,3 +141,7 @@ class Rehearsal:
     def _columns_of(self, query: Text) -> tuple[tuple[str, SqlType], ...]:
         translation = self._prepare(query.sql)
         return self._statements.describe(self._job, translation, dict.fromkeys(translation.parameters))
+
+
+def _raises(body: Sequence[nodes.Node]) -> bool:
+    return any(isinstance(node, nodes.Raise) or any(map(_raises, bodies_of(node))) for node in body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from convergence.engine.migrate import migrate_all
+from convergence.engine.migrate import ORGS_AT_ONCE, migrate_all
 from convergence.entry.cli.all_orgs import pages
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.server import quoted
@@ -33,7 +33,7 @@ def command(session: Session, up_to: str | None, dry_run: bool) -> int:
         done = session.go(work())
     else:
         path = "/migrations/execute" if up_to is None else f"/migrations/{quoted(up_to)}/execute"
-        asked = {"dry_run": "true" if dry_run else "false"}
+        asked = {"dry_run": "true" if dry_run else "false", "limit": str(ORGS_AT_ONCE)}
         done = {}
         for page in pages(server, path, asked, orgs=lambda page: len(page["migrated"]), out=session.out):
             done |= page["migrated"]

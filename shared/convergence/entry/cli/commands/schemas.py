@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from convergence.config.files.schemas.written import schema_file
-from convergence.engine.schema_sync import answer, sync_all_schemas
+from convergence.engine.schema_sync import ORGS_AT_ONCE, answer, sync_all_schemas
 from convergence.engine.services import dataset_of
 from convergence.entry.cli.all_orgs import pages
 from convergence.entry.cli.options import Command
@@ -90,7 +90,7 @@ def sync(session: Session, dry_run: bool) -> int:
     if server is None:
         done = session.go(work())
     else:
-        asked = {"dry_run": "true" if dry_run else "false"}
+        asked = {"dry_run": "true" if dry_run else "false", "limit": str(ORGS_AT_ONCE)}
         done = {"dry_run": dry_run, "added": {}, "failed": {}}
         for page in pages(server, "/schemas/sync", asked, orgs=lambda page: int(page["orgs"]), out=session.out):
             done["added"] |= page["added"]
