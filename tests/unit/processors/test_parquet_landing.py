@@ -152,3 +152,39 @@ def test_parquet_and_texts_do_not_mix_in_one_delivery(world: FileWorld) -> None:
     put(world, "SELECT 1 AS id")
     world.put("things/b.csv", "id\n2\n")
     assert "all Parquet, or none of them is" in refused(world, INFER)
+
+
+def clocks(*rows: tuple[int, str, str]) -> str:
+    """Return the query of rows with two times that have nanoseconds."""
+    found = (f"SELECT {i} AS id, '{seen}'::TIMESTAMP_NS AS seen, '{at}'::TIMESTAMPTZ_NS AS at" for i, seen, at in rows)
+    return " UNION ALL ".join(found)
+
+
+WHOLE = (1, "2026-01-10 01:02:03.123456000", "2026-01-10 01:02:03.123456000+00")
+FINER = (
+    (2, "2026-01-10 01:02:03.123456789", "2026-01-10 01:02:03.5+00"),
+    (3, "2026-01-10 01:02:03.5", "2026-01-10 01:02:03.000000001+00"),
+)
+
+
+def test_nanoseconds_that_no_column_holds_are_refused_and_others_are_loaded(world: FileWorld) -> None:
+    put(world, clocks(WHOLE))
+    run(world, INFER)
+    assert columns(world) == {"id": "INT64", "seen": "DATETIME", "at": "TIMESTAMP"}
+    whole = (datetime(2026, 1, 10, 1, 2, 3, 123456), datetime(2026, 1, 10, 1, 2, 3, 123456, UTC))
+    loaded = "SELECT id, seen, at FROM acme_things_raw ORDER BY id"
+    assert world.rows(loaded) == [(1, *whole)]
+    put(world, clocks(WHOLE, *FINER))
+    said = refused(world, INFER)
+    assert "row 2: column 'seen' is not DATETIME of whole microseconds: '2026-01-10 01:02:03.123456789'" in said
+    assert world.rows(loaded) == [(1, *whole)]
+
+
+def test_rows_with_such_nanoseconds_are_set_aside_with_all_digits(world: FileWorld) -> None:
+    put(world, clocks(WHOLE, *FINER))
+    result = run(world, INFER, config={"on_bad_row": "quarantine"})
+    assert (result["rows_written"], world.rows("SELECT id FROM acme_things_raw ORDER BY id")) == (1, [(1,)])
+    aside = world.rows("SELECT reason, row_json FROM org_meta_quarantine_rows ORDER BY row_json")
+    assert "'seen' is not DATETIME of whole microseconds: '2026-01-10 01:02:03.123456789'" in aside[0][0]
+    assert "'at' is not TIMESTAMP of whole microseconds: '2026-01-10 01:02:03.000000001+00'" in aside[1][0]
+    assert "2026-01-10 01:02:03.123456789" in str(aside[0][1])

@@ -47,6 +47,7 @@ _GOOGLESQL: Final = {duckdb: googlesql for googlesql, duckdb in _DUCKDB.items()}
     "UUID": "STRING",
     '"NULL"': "INT64",
     "TIMESTAMP_NS": "DATETIME",
+    "TIMESTAMPTZ_NS": "TIMESTAMP",
 }
 _DECLARED: Final = re.compile(r"(NUMERIC|BIGNUMERIC|STRING|BYTES)\(([0-9]+(?:, [0-9]+)?)\)(?:\n|\Z)")
 _QUOTED: Final = re.compile(r'"((?:[^"]|"")*)"')

@@ -18,7 +18,14 @@ from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
 from convergence.adapters.local.duckdb_sql.types import duckdb_type
 from convergence.adapters.local.warehouse.errors import plain_message
-from convergence.adapters.local.warehouse.file_values import Value, as_json, as_text, inside_of, value_of
+from convergence.adapters.local.warehouse.file_values import (
+    NANOSECONDS,
+    Value,
+    as_json,
+    as_text,
+    inside_of,
+    value_of,
+)
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
 from convergence.adapters.row_files import (
@@ -204,12 +211,17 @@ def _bad_rows(job: Job, plan: _Plan) -> list[BadRow]:
         source=plan.source,
         inside=" AND ".join(["true", *plan.inside]),
         tests=", ".join(tests),
-        columns=", ".join(f"c{place}" for place in range(len(plan.fed.names))),
+        columns=", ".join(_shown(f"c{place}", kind) for place, kind in enumerate(plan.kinds)),
         most=str(plan.file.bad_rows_max + 1),
     )
     found = job.execute(sql).fetchall()
     lines = lines_of(plan.file, [row[0] for row in found])
     return [_bad_row(plan, row, lines) for row in found]
+
+
+def _shown(source: str, kind: str) -> str:
+    """Return the SQL of a value for a report; a Python datetime would drop nanoseconds."""
+    return f"CAST({source} AS VARCHAR) AS {source}" if kind in NANOSECONDS else source
 
 
 def _bad_row(plan: _Plan, row: Sequence[Any], lines: Mapping[int, int]) -> BadRow:

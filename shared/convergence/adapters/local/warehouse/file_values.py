@@ -24,6 +24,8 @@ from convergence.ports.warehouse import Column, FileFormat, RowFile
 _SCALE: Final = {"NUMERIC": 9, "BIGNUMERIC": 18}
 _DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _WHOLE: Final = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"})
+# Times of Parquet with nanoseconds; those of columns end at microseconds.
+NANOSECONDS: Final = frozenset({"TIMESTAMP_NS", "TIMESTAMPTZ_NS"})
 _CLOCKS: Final = frozenset({"TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP_S"})  # without a zone, which means UTC
 _PLAIN: Final = frozenset({"BOOLEAN", *_WHOLE})  # JSON has them
 _NESTED: Final = re.compile(r"^(MAP|STRUCT|UNION)\(|\[\d*\]$")
@@ -70,6 +72,9 @@ def value_of(column: Column, source: str, kind: str, file: RowFile) -> Value:
     listed = "" if allowed is None else f" AND {text} IN ({', '.join(map(quoted, allowed))})"
     cases = [*_float_cases(column, source, kind), *_cases(column, text, file)]
     problem = problem_of(column, file)
+    if kind in NANOSECONDS and type_name(column) in {"DATETIME", "TIMESTAMP"}:
+        cases = [(f"epoch_ns({source}) % 1000 = 0 AND ({test})", value) for test, value in cases]
+        problem += " of whole microseconds"
     wrong = f"error({quoted(problem)})"
     tests = [(f"({test}){listed}{_between(value, between)}", value) for test, value in cases]
     strict = " ".join(f"WHEN {test} THEN {_within(column, value, wrong)}" for test, value in tests)
