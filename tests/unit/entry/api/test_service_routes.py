@@ -8,9 +8,9 @@ from typing import cast
 import orjson
 
 from convergence.domain.schedule import Priority
+from convergence.engine.migrate import ORGS_AT_ONCE
 from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.queue.waiting import ensure_queue, queued, ready_write
-from convergence.engine.schema_sync import ORGS_AT_ONCE as MOST_AT_ONCE
 from convergence.ports.bus import Message
 from convergence.ports.documents import Create, Write
 from convergence.ports.warehouse import Column, TableSchema
@@ -170,12 +170,10 @@ def test_new_columns_are_added_for_some_orgs_at_a_time(run_scenario: RunScenario
 
 
 def test_a_client_that_knows_no_pages_reaches_every_org(run_scenario: RunScenario) -> None:
-    orgs = tuple(f"org_{number}" for number in range(MOST_AT_ONCE + 1))
+    orgs = tuple(f"org_{number}" for number in range(ORGS_AT_ONCE + 1))
 
     async def scenario(api: Api) -> None:
         migrated = (await api.ask("POST", "/migrations/execute", headers=ROOT)).json()
         assert (len(migrated["migrated"]), migrated["cursor"]) == (len(orgs), None)
-        synced = (await api.ask("POST", "/schemas/sync", headers=ROOT)).json()
-        assert (synced["orgs"], synced["cursor"]) == (len(orgs), None)
 
     run_scenario(scenario, orgs=orgs)
