@@ -35,7 +35,7 @@ def test_two_schedules_of_a_pipeline_are_both_named(acme: Cli) -> None:
     assert (acme(*SET, "often").code, acme(*SET, "seldom").code) == (0, 0)
     answer = acme("schedule", "next", "acme", "example/hello")
     assert answer.code == 2
-    assert "'example/hello' may be example/hello:often (sch_" in answer.err
+    assert "'example/hello' could be example/hello:often (sch_" in answer.err
     assert "example/hello:seldom (sch_" in answer.err
     slip = acme("schedule", "next", "acme", "oftn")
     assert "acme has no schedule 'oftn'. Did you mean 'often'?" in slip.err
@@ -55,7 +55,7 @@ def test_schedules_of_a_server_too() -> None:
     server = cast("Server", Listing())
     assert remote_id(server, "acme", "weekly") == "sch_weekly"
     assert remote_id(server, "acme", "a/b:default") == "sch_default"
-    with pytest.raises(InvalidInput, match="may be"):
+    with pytest.raises(InvalidInput, match="could be"):
         remote_id(server, "acme", "a/b")
     with pytest.raises(NotFound, match="Did you mean 'weekly'"):
         remote_id(server, "acme", "weekli")

@@ -124,7 +124,7 @@ GOOD = {
     ("change", "message"),
     [
         ({"output_tokens": -1}, "output_tokens is -1"),
-        ({"output_tokens": "4"}, "whole number"),
+        ({"output_tokens": "4"}, "non-negative integer"),
         ({"server_tool_use": {}}, "without server_tool_use_web_search_requests"),
     ],
 )

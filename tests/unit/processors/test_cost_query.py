@@ -202,7 +202,7 @@ def test_wrong_answers_load_nothing(change: Any, said: str) -> None:
 
 def test_credentials_that_are_refused_or_of_another_form() -> None:
     assert isinstance(asked(sandbox, json.dumps({**APP, "client_secret": "expired"})), CredentialRejected)
-    assert "an app, storage keys" in str(asked(sandbox, '{"account_key": "c2Vj"}'))
+    assert "costs need an app; storage keys" in str(asked(sandbox, '{"account_key": "c2Vj"}'))
     forbidden = Response(403, b'{"error": {"code": "RBACAccessDenied", "message": "no"}}')
     error = asked(lambda request: forbidden if request.path.endswith("/query") else sandbox(request))
     assert isinstance(error, CredentialRejected)

@@ -15,6 +15,7 @@ from convergence.adapters.googlesql.scripts import nodes
 from convergence.adapters.googlesql.scripts.nodes import Text
 from convergence.adapters.googlesql.scripts.walk import bodies_of, expressions_of
 from convergence.adapters.googlesql.types import SqlType
+from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
 from convergence.adapters.local.duckdb_sql.script_errors import Frame, ScriptError
 from convergence.adapters.local.duckdb_sql.variables import Variables
 from convergence.errors import ConvergenceError
@@ -110,11 +111,16 @@ class Rehearsal:
         if translation.creates is None:
             return
         if translation.creates in self._dropped:
-            self._statements.drop(self._job, translation.creates)
+            self._drop(translation.creates)
             self._dropped.remove(translation.creates)
         self._statements.define_empty(self._job, translation)
         if translation.temporary:
             self._context = replace(self._context, temporary=self._context.temporary | {translation.temporary})
+
+    def _drop(self, table: tuple[str, str]) -> None:
+        dataset, name = table
+        self._job.execute(f"DROP TABLE IF EXISTS {duckdb_name(dataset or 'temp', name)}")
+        self._job.has_defined = True
 
     def _execute(self, node: nodes.Execute) -> None:
         sql = self._folded.texts[node]

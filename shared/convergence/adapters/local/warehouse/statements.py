@@ -176,13 +176,6 @@ class Statements:
         _keep(job, notes, 0)
         job.has_defined = True
 
-    @staticmethod
-    def drop(job: Job, table: tuple[str, str]) -> None:
-        """Remove a table if it exists."""
-        dataset, name = table
-        job.execute(f"DROP TABLE IF EXISTS {duckdb_name(dataset or 'temp', name)}")
-        job.has_defined = True
-
     def estimate_bytes(self, job: Job, translation: Translation) -> int:
         """Return about how many bytes a statement reads: rows × the widths of all columns of its tables."""
         total = 0
