@@ -29,7 +29,7 @@ async def examine_deployment(place: DeploymentPlace) -> list[Finding]:
 
     Raises:
         InvalidInput: a name is not of Google's form, or the folder holds no function.
-        CloudSetup: google-auth is not installed, there is no identity to ask with, or the project cannot be asked.
+        CloudSetup: google-auth is not installed, there is no identity for the query, or the project cannot be queried.
     """
     import httpx
 

@@ -51,7 +51,7 @@ class EmbeddedOptions:
     steps_max: int = 256  # they wait for others most of the time
     processor: Callable[[str], Processor] | None = None  # other processors than the installed ones, for benches
     runs_max: int | None = None  # active at once, over all orgs; None: no such cap
-    schedules: bool = False  # fire those that are due; for a process that stays
+    schedules: bool = False  # fire those that are due; for a long-running process
     watch: Watch | None = None  # called with the rows that steps report
 
 

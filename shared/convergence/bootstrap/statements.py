@@ -1,6 +1,6 @@
 """The check of SQL that `validate`, `plan`, dry runs and dispatch share, paid once for each version of a file.
 
-DuckDB resolves names over empty tables, so that only an installation whose warehouse is DuckDB uses it.
+DuckDB resolves names over empty tables, so only an installation whose warehouse is DuckDB uses it.
 """
 
 from __future__ import annotations

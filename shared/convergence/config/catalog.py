@@ -26,7 +26,7 @@ _Names = tuple[tuple[str, ...], str]  # aliases; provider/domain/file
 class Catalog:
     """Pipelines below `root`. Files are read on demand.
 
-    A file that changed (time or size) is read again; one that broke raises until it is repaired.
+    A file that changed (time or size) is read again; one that became invalid raises until it is repaired.
     """
 
     def __init__(self, root: Path) -> None:
@@ -118,7 +118,7 @@ class Catalog:
 
         Raises:
             InvalidInput: a path leads out of the configs folder.
-            NotFound: nothing is there.
+            NotFound: nothing exists there.
         """
         from convergence.config.checks.validation import validate  # models of kinds that a run never reads
 
@@ -130,7 +130,7 @@ class Catalog:
         for suffix in _SUFFIXES:
             path = f"{self._folder}/{name}{suffix}"
             try:
-                stat = os.stat(path)  # noqa: PTH116 - asked with every request; a Path costs more than the answer
+                stat = os.stat(path)  # noqa: PTH116 - called on every request; a Path costs more than the call
             except OSError:
                 continue
             stamp = (stat.st_mtime_ns, stat.st_size)

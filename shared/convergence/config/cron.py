@@ -23,7 +23,7 @@ _NAMED = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-_SIZES = {"minute": 60, "hour": 24, "day-of-month": 32, "month": 13, "day-of-week": 8}  # a step is below
+_SIZES = {"minute": 60, "hour": 24, "day-of-month": 32, "month": 13, "day-of-week": 8}  # a step must be smaller
 _VALUES: Final = {
     "minute": "0 to 59, lists (0,30), ranges (0-15), steps (*/15) or *",
     "hour": "0 to 23, lists (6,18), ranges (8-17), steps (*/2) or *",
@@ -32,7 +32,7 @@ _VALUES: Final = {
     "day-of-week": "0 to 7 (0 and 7 are Sunday), SUN to SAT, lists, ranges (1-5) or *",
 }
 _LONGEST: Final = 200  # characters of an expression; CronSim reads every item of a list
-_CHANGE_MAX: Final = timedelta(hours=3)  # by which clocks are moved: two hours at Troll
+_CHANGE_MAX: Final = timedelta(hours=3)  # more than any change of clocks; the largest is two hours, at Troll
 _REFERENCE = datetime(2024, 1, 1, tzinfo=UTC)  # an arbitrary start, to check an expression
 
 
@@ -123,15 +123,15 @@ def _fire_times(cron: str, where: tzinfo, start: datetime, *, reverse: bool) -> 
 
 
 def _elapsed(cron: str, where: tzinfo, start: datetime, *, reverse: bool) -> Iterator[datetime]:
-    """Yield every instant at which the clocks in `where` show a matching time, both of a doubled one.
+    """Yield every instant at which the clocks in `where` show a matching time; a doubled time has two.
 
-    CronSim itself goes by whole hours and misses some where clocks move by half an hour (Lord Howe).
+    CronSim itself works in whole hours and misses some where clocks change by half an hour (Lord Howe).
     """
     sign = -1 if reverse else 1
     start = start.astimezone(UTC)
     waiting: list[tuple[float, datetime]] = []
     around = {(start + hours).astimezone(where).utcoffset() for hours in (-_CHANGE_MAX, timedelta(0), _CHANGE_MAX)}
-    earlier = sign * _CHANGE_MAX if len(around) > 1 else timedelta(0)  # a doubled time may lie on both sides of `start`
+    earlier = sign * _CHANGE_MAX if len(around) > 1 else timedelta(0)  # a doubled time may be on both sides of `start`
     for local in CronSim(cron, start.astimezone(where).replace(tzinfo=None) - earlier, reverse=reverse):
         both = {local.replace(tzinfo=where, fold=fold).astimezone(UTC) for fold in (0, 1)}
         for instant in both:

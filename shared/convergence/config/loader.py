@@ -25,7 +25,8 @@ from convergence.errors import ConfigError, ConfigErrors, NotFound
 class LoadedPipeline:
     """A pipeline without mistakes. `file` is relative to the configs folder; `digest` is of the file's bytes.
 
-    `warnings` are not mistakes yet: a processor that is offered and not installed, a name that the caller has to give.
+    `warnings` are not mistakes yet: a processor that is offered but not installed, a name that the caller has to
+    provide.
     """
 
     pipeline: Pipeline
@@ -61,7 +62,7 @@ def load_pipeline(path: Path, root: Path) -> LoadedPipeline:
 
 
 def parse_pipeline(text: bytes | str, name: str, *, file: str | None = None) -> LoadedPipeline:
-    """Read a pipeline from YAML. `name` is its path, `file` what messages call it.
+    """Read a pipeline from YAML. `name` is its path, `file` its name in messages.
 
     Raises:
         ConfigErrors: all mistakes of the text.

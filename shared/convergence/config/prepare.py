@@ -16,7 +16,7 @@ from convergence.config.yaml.positions import KeyPath, Positions
 from convergence.domain.plan import PlanStep, topological_order
 from convergence.errors import ConfigError
 
-_PINNED = frozenset({"", "variables"})  # names in `when` that the plan replaces by their values
+_PINNED = frozenset({"", "variables"})  # names in `when` that the plan replaces with their values
 
 
 class PreparedVariable(NamedTuple):

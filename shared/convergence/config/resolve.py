@@ -1,4 +1,4 @@
-"""From a pipeline and a request to the pinned plan: every template filled, steps in order.
+"""Turns a pipeline and a request into the pinned plan: every template filled, steps in order.
 
 What is the same for every run was prepared once (`prepare`); here only the templates are filled, so a plan of
 four steps takes microseconds. Parts without templates are shared between plans and must not be changed.
@@ -50,7 +50,7 @@ class ResolveRequest:
 def resolve(loaded: LoadedPipeline, request: ResolveRequest) -> Plan:
     """Return the plan of one run.
 
-    A name that only the org's profile could give, or that a step with a condition asks for, makes the step's
+    A missing name that only the org's profile could provide, or that a step with a condition uses, becomes the step's
     `problem`; any other name without a value is refused.
 
     Raises:
@@ -163,9 +163,9 @@ def _variable_at(loaded: LoadedPipeline, name: str) -> KeyPath:
 
 
 def _variables(loaded: LoadedPipeline, scope: Values, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Put parameters and variables into the scope: a given parameter comes before the file's variable.
+    """Put parameters and variables into the scope: a given parameter takes precedence over the file's variable.
 
-    A declared default with a template is a variable too.
+    A declared default with a template is treated as a variable, too.
     """
     scope.update({name: value for name, value in given.items() if name not in BUILT_INS})
     variables: dict[str, Any] = {}

@@ -32,7 +32,7 @@ _NOWHERE: Final[tuple[_Network, ...]] = (
     *map(IPv4Network, ("0.0.0.0/8", "169.254.0.0/16", "192.88.99.0/24", "224.0.0.0/4", "255.255.255.255/32")),
     *map(IPv6Network, ("::/128", "fe80::/10", "fec0::/10", "ff00::/8", "100::/64", "100:0:0:1::/64")),
     IPv6Network("64:ff9b:1::/48"),  # local translation (RFC 8215): the operator chooses where the IPv4 address lies
-    IPv6Network("2001::/32"),  # Teredo (RFC 4380): an arbitrary relay, and an obfuscated address behind it
+    IPv6Network("2001::/32"),  # Teredo (RFC 4380): an arbitrary relay to an obfuscated address
 )
 _NOT_PUBLIC: Final[tuple[_Network, ...]] = (
     *map(IPv4Network, ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24")),
@@ -113,7 +113,7 @@ def literal_address(host: str) -> str | None:
         return None
 
 
-@lru_cache(maxsize=1024)  # asked for every call; a refusal is not kept
+@lru_cache(maxsize=1024)  # used for every call; a refusal is not cached
 def check_reachable(host: str, reach: Reach) -> None:
     """Refuse what can be seen to be out of reach, before a name is resolved. Raises `StepFailed`.
 

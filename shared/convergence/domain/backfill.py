@@ -63,7 +63,7 @@ class Slice(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Backfill:
-    """What `backfills/{backfill_id}` holds.
+    """The content of `backfills/{backfill_id}`.
 
     `window`: run id → index of its slice, of its runs that have not ended. `others`: run id → indexes of slices, of
     runs that were under way when it was created; how they end decides what becomes of these slices.

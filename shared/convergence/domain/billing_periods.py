@@ -1,6 +1,6 @@
 """Billing periods of an org: of an invoice issuer, a billing account and a month; Open or Closed.
 
-Charges of a closed period no longer change. It is opened again for a reason, which is kept.
+Charges of a closed period no longer change. It can be reopened for a reason, which is recorded.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from convergence.errors import InvalidInput
 
 TEXT_MAX: Final = 500  # characters of a name, an id or a reason
 YEARS: Final = (1970, 2999)
-MONTHS_MAX: Final = 120  # that are asked for at once
+MONTHS_MAX: Final = 120  # that are requested at once
 CHANGES_MAX: Final = 100  # of a period that are kept
 Status = Literal["Open", "Closed"]
 
@@ -78,7 +78,7 @@ class BillingPeriod:
         """Return it with another status; the same period when it has that status already.
 
         Raises:
-            InvalidInput: it is closed, and no reason says why it is opened again.
+            InvalidInput: it is closed, and no reason for reopening it is given.
         """
         if change.status == self.status:
             return self

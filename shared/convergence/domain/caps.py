@@ -11,7 +11,7 @@ from convergence.domain.records import from_stored
 from convergence.domain.times import to_text
 
 GLOBAL: Final = "global"
-_SHARDS_MAX: Final = 50  # a look at a cap reads them all
+_SHARDS_MAX: Final = 50  # every check of a cap reads them all
 
 
 class Cap(NamedTuple):
@@ -27,7 +27,7 @@ class Cap(NamedTuple):
         return cls(name, limit, max(1, min(_SHARDS_MAX, -(-limit // places))))
 
     def free(self, active: Sequence[int]) -> int:
-        """Return how many places are left where each shard has so many active ones.
+        """Return how many places are left, given the number of active ones in each shard.
 
         A shard may have more than its share from before the limit changed, so their total counts, too.
         """

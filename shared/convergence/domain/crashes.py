@@ -23,7 +23,7 @@ NO_LEASE: Final[Mapping[str, Any]] = {
     "lease_isolated": False,
     "loading": False,
 }
-# What every commit by an owner carries.
+# The changes that every commit by an owner includes.
 RELEASED: Final[Mapping[str, Any]] = {
     **NO_LEASE,
     "crashes": 0,

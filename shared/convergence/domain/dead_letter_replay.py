@@ -50,7 +50,7 @@ class Pending:
 
 @dataclass(frozen=True, kw_only=True)
 class DeadLetterReplay:
-    """What `dead_letter_replays/{replay_id}` holds. `window`: dead letter → what is under way.
+    """The content of `dead_letter_replays/{replay_id}`. `window`: dead letter → what is under way.
 
     A dead letter is in the window before its run is replayed, so that a crash in between repeats nothing and loses
     nothing. `before` is the moment of the request at the latest: what fails again is not replayed again.

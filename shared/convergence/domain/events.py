@@ -48,7 +48,7 @@ def run_event(run: Run) -> Event:
 def counted_event(run: Run) -> Event:
     """Describe the run's end again with the rows that its steps read: they are counted when all steps have ended.
 
-    Its status is `counted`, so that who counts the runs that completed in the log counts each of them once.
+    Its status is `counted`, so that a count of the runs that completed in the log includes each of them once.
     """
     event = run_event(run)
     data = {

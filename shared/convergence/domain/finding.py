@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`found` is said of the part that `check` names. `cure` is empty when all is well.
+    """`found` describes the part that `check` names. `cure` is empty when all is well.
 
-    `warning`: what the cure is for stops nothing, and may be meant.
+    `warning`: the finding does not stop anything, and may be intended.
     """
 
     check: str

@@ -1,6 +1,6 @@
-"""An org's hierarchy: who its costs belong to, as nodes (a department, a team, …) below each other.
+"""An org's hierarchy: who its costs belong to, as a tree of nodes (a department, a team, …).
 
-Levels follow from the nodes: all nodes of a level are equally deep. A node is found by what it is (`team` = its id or
+Levels follow from the nodes: all nodes of a level are equally deep. A node is found by its level (`team` = its id or
 name) and by its labels (`cost_center` = 4711).
 """
 

@@ -17,11 +17,11 @@ class PlanStep:
     """One resolved step. Times in seconds.
 
     `config` is passed to the processor: `{"config": …, "source": …, "destination": …, "transform": …}` with the keys
-    that the author wrote, templates resolved. `problem` is set instead when a template could not be resolved
-    (the org's profile lacks a value): the step fails with it if it starts. `deferred` are the texts in
-    `config` that are known only when the step starts (`config/templates/deferred.py`), in end steps (`trigger` is set)
-    also those that describe how the run ended.
-    `needs` are the ancestors whose results the step sees: its dependencies and those that its templates name.
+    that the author wrote, templates resolved. `problem` is set instead when a template could not be resolved (the org's
+    profile lacks a value): the step fails with it if it starts. `deferred` are the strings in `config` that are known
+    only when the step starts (`config/templates/deferred.py`), in end steps (`trigger` is set) also those that describe
+    how the run ended. `needs` are the ancestors whose results the step sees: its dependencies and those that its
+    templates name.
     """
 
     step_id: str

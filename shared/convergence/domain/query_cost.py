@@ -12,9 +12,9 @@ _FINER: Final = Decimal("0.000001")
 
 
 def query_cost(size: int, usd_per_tib: Decimal) -> str:
-    """Return US dollars for so many bytes that statements read: cents, below one cent six digits.
+    """Return the US dollars for the bytes that statements read, in cents; below one cent, with six digits.
 
-    The least that BigQuery bills for a table (10 MB) and its free TiB a month are not in it.
+    The minimum that BigQuery bills for a table (10 MB) and its free TiB a month are not considered.
     """
     cost = Decimal(size) * usd_per_tib / _TIB
     return f"{cost.quantize(_CENT if cost >= _CENT or not cost else _FINER):f}"

@@ -18,8 +18,8 @@ NO_POOL: Final = "-"  # runs that share no cap with others
 class QueuePlace:
     """The place of a queued run in its queue.
 
-    Runs of a pool wait for the same caps, so those behind its first one lose nothing by waiting. `rank` orders a pool;
-    a held run waits for something else first (`held_after`: the end of another run, or of a pause) and has none.
+    Runs of a pool wait for the same caps, so those after its first one lose nothing by waiting. `rank` orders a pool; a
+    held run waits for something else first (`held_after`: the end of another run, or of a pause) and has none.
     """
 
     org: str
@@ -46,7 +46,7 @@ def rank_of(priority: Priority, fire_time: datetime, run_id: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class OrgQueue:
-    """What `org_queues/{org}` holds.
+    """The content of `org_queues/{org}`.
 
     `virtual_start` is the org's start tag of start-time fair queueing: the org with the smallest one is next. `ready`
     and `next_check_at` are absent unless there is something to do; `minutes` are the mean run times by pipeline, which

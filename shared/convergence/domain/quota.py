@@ -23,10 +23,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What `orgs/{org}/usage/current` holds. `active`: run id → time after which the reservation is void.
+    """The content of `orgs/{org}/usage/current`. `active`: run id → time after which the reservation is void.
 
-    `paused`: pipeline → reason, as the org has it. It is here because a start writes this document: one that read
-    it before a pause fails, and needs no other read to know.
+    `paused`: pipeline → reason, as the org has it. It is here because a start writes this document: a start that read
+    it before a pause fails, without another read.
     """
 
     day: str = ""

@@ -1,11 +1,11 @@
 """Charges against the provider's own bill and the invoice, by provider, billing account, period and currency.
 
 The tolerance is that of FOCUS 1.4 for the charges of an invoice: max(100 subunits, half a subunit x the square root of
-the number of rows); tax is compared apart. Charges that were made to fill the difference to the bill (`residual`) are
-on neither side.
+the number of rows); tax is compared separately. Charges that were made to fill the difference to the bill (`residual`)
+are on neither side.
 
-An invoice is about the charges of its billing period, corrections of earlier ones among them. The provider's own bill
-is about days of usage, so a correction counts to the period that it corrects there; seats are not on it.
+An invoice covers the charges of its billing period, including corrections of earlier ones. The provider's own bill
+covers days of usage, so there a correction counts towards the period that it corrects; seats are not on it.
 """
 
 from __future__ import annotations
@@ -96,11 +96,12 @@ class _Sides:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled:
-    """The answer for one subject. `billed` and `invoiced` are None where there is neither bill nor invoice.
+    """The result for one subject. `billed` and `invoiced` are None where there is neither bill nor invoice.
 
     `difference`: invoice minus charges; without an invoice, bill minus charges. `reasons`: its parts that have one, as
     the comparison of days and the invoice's lines say. `unexplained` is the rest, and with it what changed since that
-    comparison. `state`: matched; within the tolerance; explained, when only the rest is; over it; not_compared.
+    comparison. `state`: matched; within the tolerance; explained, when only the unexplained rest is; over it;
+    not_compared.
     """
 
     subject: Subject

@@ -19,7 +19,7 @@ NO_PLAN: Final = -1  # `plan_epoch` of a run that was never admitted, so that no
 _FORMER_MAX: Final = 20  # edits that a run remembers
 _ORIGIN: Final = (
     *("domain", "timezone", "schedule_id", "backfill_id", "parent_run", "children", "chain_depth", "caps", "removing"),
-)  # written only where they say something
+)  # written only if they have a value
 
 
 @dataclass(frozen=True, kw_only=True)

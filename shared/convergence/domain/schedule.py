@@ -113,11 +113,11 @@ class LastSkip:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """What `schedules/{schedule_id}` holds.
+    """The content of `schedules/{schedule_id}`.
 
-    `slot` is the next undecided instant and `due_at` the same with jitter; both are None when nothing is going to
-    happen. `decided_through` never moves back: it is what keeps a restored or edited schedule from firing twice. It is
-    later than `slot` only where an edit of the times kept a slot that had come: then all but this one is decided.
+    `slot` is the next undecided instant and `due_at` the same with jitter; both are None when no firing is ahead.
+    `decided_through` never moves back: it is what keeps a restored or edited schedule from firing twice. It is later
+    than `slot` only where an edit of the times kept a slot that was already due: then all but this one is decided.
     """
 
     schedule_id: str

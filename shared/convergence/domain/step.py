@@ -26,7 +26,7 @@ WARNINGS_MAX: Final = 20  # of one step that a run shows; the step's result hold
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What `runs/{run_id}/steps/{record_id}` holds.
+    """The content of `runs/{run_id}/steps/{record_id}`.
 
     `crashes` counts owners found dead since the last commit by one (`domain.crashes`), `lease_proven` and
     `lease_isolated` say how the lease began; `failures` counts retryable failures; `elapsed_s` adds up over the slices

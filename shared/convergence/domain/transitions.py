@@ -11,7 +11,7 @@ from convergence.domain.times import to_text
 KEPT_FIRST: Final = 10
 KEPT_MAX: Final = 50
 
-# [time as text, status, reason]: what the document holds. Read far more often than looked into, so it stays raw.
+# [time as text, status, reason]: what the document holds. Loaded far more often than inspected, so it stays raw.
 RawTransition = Sequence[str]
 
 

@@ -12,7 +12,7 @@ from convergence.domain.records import from_stored
 from convergence.domain.status import RUN_TERMINAL
 from convergence.domain.times import to_text
 
-EVENTS: Final = tuple(sorted(f"run.{status}" for status in RUN_TERMINAL))  # the types that can be asked for
+EVENTS: Final = tuple(sorted(f"run.{status}" for status in RUN_TERMINAL))  # the types that can be subscribed to
 WEBHOOKS_MAX: Final = 10  # of an org: each matching one is a document in the commit that ends a run
 SECRETS_MAX: Final = 2  # that sign at a time
 

@@ -55,9 +55,10 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookDelivery:
-    """What `webhook_deliveries/{delivery_id}` holds.
+    """The content of `webhook_deliveries/{delivery_id}`.
 
-    `next_attempt_at` is when it is due, and under way how long its owner's claim holds: afterwards another may try.
+    `next_attempt_at` is when it is due or, while it is under way, when its owner's claim expires: afterwards another
+    may try.
     """
 
     delivery_id: str

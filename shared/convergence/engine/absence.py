@@ -1,7 +1,7 @@
-"""Time without a worker costs no run its deadline: in the embedded mode, where there is only one process.
+"""Time without a worker does not count against a run's deadline: for the embedded mode, with its single process.
 
-The worker leaves a mark every few seconds. A mark that is too old means that the process was down, the
-machine asleep or its clock set forward; deadlines move on by as much.
+The worker leaves a mark every few seconds. A mark that is too old means that the process was down, the machine asleep
+or its clock set forward; deadlines are extended by as much.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PAGE: Final = 100
 
 
 async def note_alive(services: Services, *, started: bool = False) -> None:
-    """Leave the mark, and first make up for the time since the one before, if that was an absence.
+    """Leave the mark, and first make up for the time since the previous one, if that was an absence.
 
     `started`: this process has just started, so all of that time was an absence. A repeat extends nothing twice.
     """
@@ -66,7 +66,7 @@ def _writes(services: Services, runs: Sequence[Document], since: datetime, now: 
     for document in runs:
         try:
             moved = _moved(services, document, since, now, reserved)
-        except (KeyError, TypeError, ValueError) as error:  # one that cannot be read holds up no other
+        except (KeyError, TypeError, ValueError) as error:  # one that cannot be read does not block the others
             logger.warning("%s: its deadline could not be moved: %r", document.path, error)
             continue
         if moved is not None:

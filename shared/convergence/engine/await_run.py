@@ -23,7 +23,7 @@ async def await_run(services: Services, org: str, run_id: str, seconds: float) -
     while True:
         run = (await require_run(services, org, run_id)).run
         now = services.clock.now().timestamp()
-        if run.terminal and run.check_at is not None and now >= close_at:  # the reconciler would come by in a minute
+        if run.terminal and run.check_at is not None and now >= close_at:  # the reconciler takes up to a minute
             await reconcile_run(services, run_id)
             run = (await require_run(services, org, run_id)).run
             close_at, pause_s = now + pause_s, min(2 * pause_s, _LONGEST_S)

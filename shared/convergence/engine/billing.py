@@ -1,4 +1,4 @@
-"""Periods and invoices change, and with them what is published.
+"""Changes of periods and invoices, and of what is published as a result.
 
 Invoices are checked against the charges of their period before they are recorded.
 """
@@ -58,7 +58,7 @@ async def void_invoice(services: Services, org: str, issuer: str, invoice_id: st
 
 
 async def move_period(services: Services, org: str, key: PeriodKey, change: Change) -> BillingPeriod:
-    """Open or close a period. What fails afterwards leaves it moved: the same call again completes it.
+    """Open or close a period. A later failure does not undo the change: the same call again completes it.
 
     Raises what `BillingStore.move` raises.
     """

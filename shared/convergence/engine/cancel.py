@@ -17,7 +17,7 @@ from convergence.ports.documents import Replace, Write
 async def cancel(services: Services, org: str, run_id: str, *, reason: str = "cancelled on request") -> Run:
     """Return the run as it is afterwards; one that ended before stays as it ended.
 
-    A running processor hears of it at its next lease renewal, at once when it runs in this process.
+    A running processor is notified at its next lease renewal, or at once if it runs in this process.
     """
     while True:
         stored = await require_run(services, org, run_id)

@@ -33,9 +33,9 @@ class Started:
 
 
 async def chain(services: Services, ended: Run, plan: Plan) -> Started:
-    """Return what runs after a run, by its pinned plan. One that cannot be made is a dead letter instead.
+    """Return what runs after a run, by its pinned plan. One that cannot be created becomes a dead letter instead.
 
-    Ids follow from the run, its epoch and the place in its list, so that a repeated end makes no second run.
+    Ids follow from the run, its epoch and the place in its list, so that a repeated end does not create a second run.
     """
     outcome = _OUTCOMES.get(ended.status, "")
     listed = plan.then.get(outcome, ())
@@ -57,7 +57,7 @@ async def chain(services: Services, ended: Run, plan: Plan) -> Started:
 
 
 async def missed_run(services: Services, ended: Run, plan: Plan, dead_letter: DeadLetter) -> tuple[Run, list[Write]]:
-    """Return the run that could not be made when `ended` did, by its dead letter, and the writes that create it now.
+    """Return the run that could not be created when `ended` ended, by its dead letter, and the writes to create it.
 
     Raises:
         NotFound: the pipeline of `then` still does not exist.

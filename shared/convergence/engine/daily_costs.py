@@ -2,7 +2,7 @@
 
 Summing a million charges for each page takes too long there. `org_cost_daily` holds the sums; `changed_days` compares
 each day's number of charges, their sum and the latest time of writing with the charges, and `renew` sums days again. So
-a run that publishes charges need not know of the table, and a lost table is made again. A tenant's own statement that
+a run that publishes charges need not know of the table, and a lost table is rebuilt. A tenant's own statement that
 changes names or tags of charges in place changes none of the three: `rebuild` sums all days again. On Google Cloud each
 query is billed and the warehouse sums quickly: there the charges themselves are summed.
 """
@@ -30,7 +30,7 @@ _PIPELINE: Final = "daily costs"  # the rows belong to no pipeline; their slice 
 Row = Mapping[str, Any]
 Group = Literal["day", "provider", "service", "model", "team", "currency", "daily"]
 
-# A bare column and constants: a function of each row's time costs more than all else.
+# A bare column and constants: a function of each row's time costs more than everything else.
 RANGE: Final = (
     "ChargePeriodStart >= TIMESTAMP(@first) AND ChargePeriodStart < TIMESTAMP(DATE_ADD(@last, INTERVAL 1 DAY))"
 )
@@ -90,7 +90,7 @@ ORDER BY day
 async def summed_costs(services: Services, org: str, first: date, last: date, by: Sequence[Group]) -> list[Row]:
     """Return each of `by`, `cost`, `charges` and `untagged`; amounts are exact. Call `renew` before.
 
-    `daily`: the charges are of a single day and may come again, unlike one for a month.
+    `daily`: the charges are of a single day and may recur, unlike one for a month.
 
     Raises:
         InvalidInput: the days have more groups than a caller can get.

@@ -69,7 +69,7 @@ async def keep_unreadable(
 ) -> None:
     """Store an unreadable message as a dead letter, raw bytes included; a repeat yields the same dead letter.
 
-    A document holds 1 MiB: of a larger message the beginning is kept, and its size; of a long reason the beginning.
+    A document holds 1 MiB: of a larger message the beginning and the size are kept; of a long reason, the beginning.
     """
     data = delivery.message.data
     dead_letter = {
@@ -84,7 +84,7 @@ async def keep_unreadable(
     try:
         await services.documents.commit([Create(f"{DEAD_LETTERS}/message.{_digest(delivery)}", dead_letter)])
     except Conflict:
-        return  # kept already
+        return  # stored already
 
 
 def _digest(delivery: Delivery) -> str:

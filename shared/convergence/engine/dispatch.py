@@ -44,7 +44,7 @@ async def dispatch(services: Services, request: RunRequest) -> Run:
         _check_not_paused(prepared.run, prepared.org.paused_pipelines)
         stored = await _reserve(services, prepared)
     except (Conflict, QuotaExceeded, RateLimited, _Paused) as error:
-        # The same request, sent twice at once, may have the last place.
+        # The same request, sent twice at once, may have taken the last place.
         again = None if request.idempotency_key is None else await _same_request(services, prepared)
         if again is None and request.queue and isinstance(error, QuotaExceeded | _Paused):
             return await enqueue(services, prepared.run)
@@ -69,7 +69,7 @@ def _check_not_paused(run: Run, paused: Mapping[str, str]) -> None:
 
 
 async def _reserve(services: Services, prepared: Prepared) -> StoredRun:
-    """Store run, plan and reservation. Others may reserve for the org at the same time: read again, few times.
+    """Store run, plan and reservation. Others may reserve for the org at the same time: then it is retried.
 
     A pause writes what the reservation replaces, so no run starts after its answer. Raises `_Paused`.
     """

@@ -1,7 +1,7 @@
 """Runs that are requested by a message: by a schedule, a backfill or another pipeline (docs/messages.md).
 
-Who may publish to the topic is the bus's business (on Google Cloud our own service accounts only); so a message names
-its org and carries no key.
+The bus controls who may publish to the topic (on Google Cloud our own service accounts only); so a message names its
+org and carries no key.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class DispatchMessage(BaseModel):
     def request(self) -> RunRequest:
         """Return the request for the engine.
 
-        The key gets a blank, which no caller of the API can send: so a schedule's run id cannot be taken beforehand.
+        The key gets a space, which a caller of the API cannot send: so a schedule's run id cannot be taken beforehand.
         """
         return RunRequest(
             org=self.org,
@@ -88,8 +88,8 @@ class DispatchMessage(BaseModel):
 async def on_dispatch(services: Services, delivery: Delivery) -> Answer:
     """Handle one message of the topic `dispatch`.
 
-    What waits for something other than an edit (a quota, a lock, the store) is tried again; what is refused for good
-    becomes a dead letter with the reason.
+    A message that waits for something other than an edit (a quota, a lock, the store) is retried; one that is refused
+    permanently becomes a dead letter with the reason.
     """
     try:
         expected = DispatchMessage.decode(delivery.message.data)

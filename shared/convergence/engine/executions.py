@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 
 
 class Executions:
-    """Admits deliveries side by side; one that has to be alone waits for the others' ends and keeps new ones out.
+    """Admits deliveries concurrently; one that has to be alone waits for the others to end and keeps new ones out.
 
     The process counts as up from its first delivery on.
     """
 
     def __init__(self) -> None:
-        self._began_s: float | None = None  # on the event loop's clock, which no one sets
+        self._began_s: float | None = None  # on the event loop's clock, which is never set
         self._beside = 0
         self._lone = 0  # that are alone, or wait to be
         self._turn = asyncio.Lock()

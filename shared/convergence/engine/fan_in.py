@@ -1,10 +1,10 @@
 """Tracks whether all dependencies of a step are done; checked after each finished sibling, so it must be cheap.
 
 Read naively, d finishers × d siblings is quadratic (design: docs/engine.md §6, wide joins). Here each process goes
-around the siblings once: it stops at the first that is not done, and the next look begins there, for what is done stays
-done. While that one sibling is not done, one read answers; in all a join costs a process O(d) reads, however many
-finish. This is only about time: whether a step may start is decided at its claim. The end of a run has no claim, so
-it is decided by the documents of all dependencies.
+around the siblings once: it stops at the first that is not done, and the next check begins there, because what is done
+stays done. While that one sibling is not done, one read answers; in all a join costs a process O(d) reads, however many
+finish. This is only about time: whether a step may start is decided at its claim. The end of a run has no claim, so it
+is decided by the documents of all dependencies.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class FanInTracker:
     async def complete(self, documents: Documents, run: Run, child: str, siblings: Sequence[str], me: str) -> bool:
         """Return True when all `siblings` are done; `me` just committed that it is.
 
-        Of callers that share a read only the one that made it gets True; when it fails to act on it, its message
-        comes again.
+        Of callers that share a read only the one that made it gets True; when it fails to act on it, its message is
+        redelivered.
         """
         if siblings == (me,):
             return True
@@ -89,7 +89,7 @@ class FanInTracker:
 
     def _looks(self, run: Run, child: str, siblings: Sequence[str], me: str) -> _Looks:
         known = self._memory(run).looks
-        if child not in known:  # behind itself, so that finishers in different processes read different siblings
+        if child not in known:  # after itself, so that finishers in different processes read different siblings
             known[child] = _Looks(first=siblings.index(me) + 1 if me in siblings else 0)
         return known[child]
 

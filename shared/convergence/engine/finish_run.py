@@ -110,9 +110,9 @@ def run_timed_out(timeout_s: float) -> str:
 
 
 def error_data(code: str, message: str, *, step_id: str | None, at: datetime) -> dict[str, Any]:
-    """Return the shape in which errors are stored, which an error's text must never prevent.
+    """Return the form in which errors are stored; an error's text must never prevent storing it.
 
-    Half a character (a lone surrogate) cannot be stored, and a document holds 1 MiB; of a long text the beginning is
+    Half a character (a lone surrogate) cannot be stored, and a document holds 1 MiB; of a long text, the beginning is
     kept.
     """
     kept = message if len(message) <= _TEXT_MAX else message[:_TEXT_MAX] + " …"

@@ -51,6 +51,6 @@ async def migrate(
     ran: dict[str, list[str]] = {}
     for slug in slugs:
         dataset = dataset_of(services, slug)
-        # Without scripts there is nothing to ask: on BigQuery each answer is a query, and orgs are many.
+        # Without scripts there is nothing to look up: on BigQuery each look-up is a query, and there are many orgs.
         ran[dataset] = await services.warehouse.migrate(expected, dataset=dataset, dry_run=dry_run) if expected else []
     return Migrated(ran, behind)

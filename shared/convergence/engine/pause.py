@@ -18,14 +18,14 @@ from convergence.ports.documents import Create, Patch
 from convergence.tenants.orgs import Org
 
 REASON_MAX: Final = 200
-_RELEASES_MAX: Final = 1_000  # the rest is taken up when it is looked at again
+_RELEASES_MAX: Final = 1_000  # the rest is taken up when it is next checked
 
 
 async def pause_pipeline(services: Services, slug: str, pipeline: str, reason: str = "") -> Org:
-    """Let no run of a pipeline of an org start; a second call changes the reason.
+    """Stop the runs of an org's pipeline from starting; a second call changes the reason.
 
-    The org's queue and its usage are written in the same commit, so that an admission or a start under way fails:
-    after the answer none starts.
+    The org's queue and its usage are written in the same commit, so that an admission or a start under way fails: after
+    the call returns, none starts.
 
     Raises:
         NotFound: the org, or the pipeline.
@@ -47,7 +47,7 @@ async def pause_pipeline(services: Services, slug: str, pipeline: str, reason: s
 
 
 async def resume_pipeline(services: Services, slug: str, pipeline: str) -> Org:
-    """End a pause: the runs that waited for its end take their place in the queue.
+    """End a pause: the runs that waited for it take their places in the queue.
 
     Raises `NotFound`, and `InvalidInput` when the pipeline is not paused.
     """
@@ -88,7 +88,7 @@ async def _ensure_usage(services: Services, slug: str) -> None:
     documents = await services.documents.get_many(paths)
     for path, document in zip(paths, documents, strict=True):
         if document is None:
-            with suppress(Conflict):  # its first run has come meanwhile
+            with suppress(Conflict):  # its first run was created meanwhile
                 await services.documents.commit([Create(path, Usage(active={}).to_data())])
 
 

@@ -132,7 +132,7 @@ async def runnable(
 ) -> tuple[Plan, str]:
     """Return the plan whose steps can all run, and the run's credential: the one that its steps will open.
 
-    A pipeline of no provider's own (`provider: genai`) whose steps open one credential has this one.
+    A pipeline without its own provider (`provider: genai`) whose steps open one credential has this one.
 
     Raises:
         ConfigErrors: a step cannot run, or opens a credential that does not exist; or what `validate` finds in `then`.
@@ -182,7 +182,7 @@ def _run_id(services: Services, request: RunRequest, loaded: LoadedPipeline) -> 
 def _digest(loaded: LoadedPipeline, request: RunRequest, secrets: Mapping[str, str]) -> str:
     """Hash the request, not its result: the default dates of the same request change at midnight.
 
-    Of secrets only the names: a digest of a key is a hint about the key.
+    Of secrets only the names are hashed: a digest of a key is a hint about the key.
     """
     given = {name: str(value) for name, value in request.parameters.items() if name not in secrets}
     asked = [loaded.path, given, sorted(secrets), request.credential_id]

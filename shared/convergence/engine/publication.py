@@ -1,6 +1,6 @@
 """`cost_data_published` and `cost_data_withheld`: charges of closed and reconciled billing periods, and all others.
 
-What is decided of a closed period is a row of `org_billing_decisions`, which both views read. They compare its charges
+The decision about a closed period is a row of `org_billing_decisions`, which both views read. They compare its charges
 with those of the decision as well, so charges that change after it are withheld, not shown unchecked.
 """
 
@@ -32,7 +32,7 @@ GROUP BY month, issuer, account, currency
 
 
 async def publish_periods(services: Services, org: str, months: Iterable[date]) -> list[Decision]:
-    """Decide anew on the periods of these months (their first days); return the decisions.
+    """Decide again on the periods of these months (their first days); return the decisions.
 
     Raises:
         InvalidInput: a month has too many groups of charges.
@@ -44,7 +44,7 @@ async def publish_periods(services: Services, org: str, months: Iterable[date]) 
     asked = sorted(set(months))
     for month in asked:
         last = following_month(month) - timedelta(days=1)
-        # The charges first: what changes while the rest is read is then another number, and withheld.
+        # The charges first: those that change while the rest is read then have another number, and are withheld.
         rows = await read_all(services, dataset, CHARGES, _TOTALS, month, last)
         totals = {
             Part(row["month"], row["issuer"], row["account"], row["currency"]): Total(row["charges"], row["cost"])

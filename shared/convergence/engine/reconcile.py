@@ -55,7 +55,7 @@ async def reconcile(services: Services, *, everything: bool = False) -> int:
     """
     now = services.clock.now()
     where = [] if everything else [Where("check_at", "<=", to_text(now))]
-    found: list[str] = []  # first all, then act: acting moves a run behind the cursor, and it would come again
+    found: list[str] = []  # first all, then act: acting moves a run past the cursor, where it would be found again
     cursor: str | None = None
     while True:
         page = await services.documents.query(
@@ -68,7 +68,8 @@ async def reconcile(services: Services, *, everything: bool = False) -> int:
             break
         cursor = page.cursor
         await asyncio.sleep(0)  # many may be left or due at once: requests and steps come between them
-    # In an order of its own: of two ticks in the same order, the later one would catch up and then repeat the other's.
+    # In an order of its own: of two ticks in the same order, the later one would catch up and then repeat the other's
+    # work.
     waiting = iter(sorted(found, key=lambda _: services.ids.fraction()))
     due = None if everything else now
     await asyncio.gather(*(_take_turns(services, waiting, due) for _ in range(min(_AT_ONCE, len(found)))))

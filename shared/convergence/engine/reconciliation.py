@@ -15,8 +15,8 @@ from convergence.tenants.billing import BillingStore
 ROWS_MAX: Final = 10_000
 CHARGES: Final = "cost_data_standard_1_3"
 TRACKING: Final = "org_cost_tracking"
-# By start first, then by month: a function of each charge's time costs more than all else. Corrections of these months
-# may be billed in later ones.
+# By start first, then by month: a function of each charge's time costs more than everything else. Corrections of these
+# months may be billed in later ones.
 _CHARGES: Final = """
 SELECT
   DATE_TRUNC(DATE(start), MONTH) AS month, corrects, seats, provider, issuer, account, currency, credential, category,
@@ -56,7 +56,7 @@ GROUP BY month, provider, credential, currency, class
 
 
 async def reconciliation(services: Services, org: str, first: date, last: date) -> list[Reconciled]:
-    """Return the answer for each provider, account, month and currency; `first` and `last` are days of the months.
+    """Return the result for each provider, account, month and currency; `first` and `last` are days of the months.
 
     Raises `InvalidInput` when there are more groups than `ROWS_MAX`.
     """
@@ -91,7 +91,7 @@ async def reconciliation(services: Services, org: str, first: date, last: date) 
 
 
 async def read_all(services: Services, dataset: str, table: str, sql: str, first: date, last: date) -> Sequence[Row]:
-    """Return what a query of one table finds; nothing where there is no such table yet.
+    """Return the rows of a query of one table; none if the table does not exist yet.
 
     Raises `InvalidInput` when there are more rows than `ROWS_MAX`.
     """

@@ -107,7 +107,7 @@ class _Edit:
 
 async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | None, *, latest: bool) -> _Edit:
     epoch = run.epoch + 1
-    latest = latest or run.plan_epoch == NO_PLAN  # it ended before it was admitted: its file was not read yet
+    latest = latest or run.plan_epoch == NO_PLAN  # it ended before it was admitted: its file was never read
     if parameters is None and not latest:
         plan = await read_plan(services, run)
         return _Edit(plan, run.plan_epoch, run.digest, run.parameters, run.sealed, f"replay {epoch}")

@@ -25,11 +25,11 @@ class Opening:
 
     names: tuple[str, ...]
     problem: ConfigError  # where it says so
-    tries: bool  # an invalid one is what it is looking for
+    tries: bool  # the step tests it, so an invalid one is allowed
 
 
 def check_steps(services: Services, loaded: LoadedPipeline, plan: Plan, parameters: Mapping[str, Any]) -> list[Opening]:
-    """Return the credentials that have to exist. Steps that are switched off are not looked at.
+    """Return the credentials that have to exist. Disabled steps are not checked.
 
     Raises `ConfigErrors`: a processor is not installed, a block does not fit its model, a destination is missing, or
     a table has no schema.

@@ -1,4 +1,4 @@
-"""Stored work that goes on round by round: backfills, and replays of many dead letters.
+"""Stored work that continues round by round: backfills, and replays of many dead letters.
 
 Each has a document with `next_check_at`, the time of its next round, and moves by replacing the version that was read.
 """
@@ -41,7 +41,7 @@ async def feed_each_due(
     for document in page.documents:
         try:
             await feed(services, document.path.removeprefix(f"{collection}/"))
-        except Exception as error:  # one that cannot be fed holds up no other, nor the queue
+        except Exception as error:  # one that cannot be fed does not block the others, or the queue
             unforeseen = None if isinstance(error, ConvergenceError) else error
             logger.warning("%s: %s", document.path, error, exc_info=unforeseen)
     return len(page.documents)
@@ -50,9 +50,9 @@ async def feed_each_due(
 async def change_between_rounds(
     services: Services, read: Callable[[], Awaitable[tuple[R, int]]], edit: Callable[[R], R], name: str
 ) -> R:
-    """Store what `edit` makes of a record, and look at it soon; what it raises for the stored one is the caller's.
+    """Store the result of `edit` on a record, and check it soon; errors of `edit` reach the caller.
 
-    Raises `Conflict` when others write the record, `name`, all the time.
+    Raises `Conflict` when others keep writing the record, `name`.
     """
     token, now = services.ids.new("t"), services.clock.now()
     for _ in range(_ATTEMPTS):

@@ -175,11 +175,11 @@ def dead_letter_write(
 async def commit(documents: Documents, writes: Sequence[Write], token: str) -> list[int]:
     """Commit; after a conflict or a lost answer, recognise our own write by its `token`.
 
-    The first write carries the token. A commit whose answer was lost may have been applied; asking is the
-    only way to know (design: docs/engine.md §2).
+    The first write carries the token. A commit whose answer was lost may have been applied; a read is the only way to
+    know (design: docs/engine.md §2).
 
     Raises:
-        Conflict: another writer came first.
+        Conflict: another writer committed first.
         Transient: not applied as far as can be seen.
     """
     try:

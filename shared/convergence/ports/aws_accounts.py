@@ -33,7 +33,7 @@ class AwsAccounts(Protocol):
         assumes with the external id `convergence-{org}`; or both. `url` is a stand-in on this machine; without it
         the registry of providers says where AWS is.
 
-        Raises `StepFailed` for what is not of these forms, or a `url` that leads elsewhere.
+        Raises `StepFailed` for a secret of any other form, or a `url` that leads elsewhere.
         """
         ...
 

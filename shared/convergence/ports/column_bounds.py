@@ -1,6 +1,6 @@
 """Bounds of a column's type: NUMERIC(precision, scale), STRING(length), and the same of BIGNUMERIC and BYTES.
 
-A number is rounded to the scale, half away from zero, and refused when it has more digits before the point; a text
+A number is rounded to the scale, half away from zero, and refused when it has more digits before the point; a string
 that is longer is refused. (GoogleSQL reference, "Parameterized data types".)
 """
 

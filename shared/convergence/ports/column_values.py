@@ -37,7 +37,7 @@ ALIASES: Final = {
     "BIGDECIMAL": "BIGNUMERIC",
     "RECORD": "STRUCT",
 }
-# Patterns of texts, in the syntax that Python and RE2 share: the embedded warehouse checks by the same ones.
+# Patterns for strings, in the syntax that Python and RE2 share: the embedded warehouse uses the same ones.
 _BLANKS: Final = r"[ \t\n\r\f\v]*"
 NUMBER: Final = rf"{_BLANKS}[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{{1,4}})?{_BLANKS}"
 _POWER: Final = r"[eE]\+?[0-9]{1,2}"
@@ -66,12 +66,12 @@ def declared_type(column: Column) -> str:
 
 
 def convert(column: Column, value: Any) -> Any:
-    """Return a value as every warehouse stores it for the column; None for none.
+    """Return a value as every warehouse stores it for the column; None for no value.
 
     Exact numbers, times and bytes (base64) are text; a JSON column keeps its value as it is.
 
     Raises:
-        ValueError: the value does not fit, or one is REQUIRED.
+        ValueError: the value does not fit, or is missing and REQUIRED.
     """
     if column.mode == "REPEATED":
         if value is None:
@@ -89,9 +89,9 @@ def day_of(value: Any) -> date:
 
 
 def text_of(value: Any) -> str:
-    """Return a value as a STRING column stores it: a text as it is, an object or a list as JSON with all digits.
+    """Return a value as a STRING column stores it: a string as it is, an object or a list as JSON with all digits.
 
-    Raises `ValueError` for what has no JSON.
+    Raises `ValueError` for a value that JSON cannot represent.
     """
     if isinstance(value, str):
         return value
@@ -224,7 +224,7 @@ def _moment(value: Any) -> datetime:
     if isinstance(value, datetime):
         moment = value
     elif isinstance(value, date):
-        moment = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - UTC is what all are in
+        moment = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - all are in UTC
     elif isinstance(value, str) and re.fullmatch(MOMENT, value, re.ASCII) is not None:
         moment = datetime.fromisoformat(value.upper().replace(" UTC", "Z"))
     else:

@@ -18,7 +18,7 @@ Operator = Literal["==", "<", "<=", ">", ">=", "in", "array-contains"]
 class Document:
     """A stored document. `data` is the caller's own copy; `version` is opaque and changes with each write.
 
-    An adapter passes `data` or a function that makes it: many readers only need the version.
+    An adapter passes `data` or a function that returns it: many readers only need the version.
     """
 
     __slots__ = ("_data", "_make", "path", "version")
@@ -100,10 +100,10 @@ class Page:
 class Index(NamedTuple):
     """Fields that queries on a collection name use together: equal in all but the last, ordered by the last.
 
-    Collection `runs` is not `runs/r1/steps`: a collection below others is meant by its last name, `steps`.
-    `sharded`: the field moves with the clock in every document, and more than 500 of them may be written in a second
+    Collection `runs` is not `runs/r1/steps`: a nested collection is named by the last part of its path, `steps`.
+    `sharded`: the field increases with time in every document, and more than 500 of them may be written in a second
     (Firestore, best practices: sequential values). `array`: the one of the fields that holds a list. `descending`: the
-    queries ask for the last field's greatest value first.
+    queries return the greatest value of the last field first.
     """
 
     collection: str

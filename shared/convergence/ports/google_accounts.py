@@ -42,7 +42,7 @@ class Reader(Protocol):
     async def begin(
         self, sql: str, parameters: Mapping[str, Parameter] | None = None, *, bytes_max: int | None = None
     ) -> str:
-        """Begin one GoogleSQL statement as a job that goes on without its caller; return a name for `result`.
+        """Begin one GoogleSQL statement as a job that continues without its caller; return a name for `result`.
 
         Another execution may read the result: it is kept for a day.
         """
@@ -53,7 +53,7 @@ class Reader(Protocol):
     ) -> AsyncGenerator[list[dict[str, Any]], None]:
         """Yield the rows of a job that `begin` began, from `first_row` (0) on, as `pages` does.
 
-        Raises `StillRunning` when the job does not end within `wait_s`; it goes on.
+        Raises `StillRunning` when the job does not end within `wait_s`; it continues.
         """
         ...
 
@@ -63,7 +63,7 @@ class Reader(Protocol):
 
 
 class Accounts(Protocol):
-    """What a service account's JSON key opens.
+    """The access that a service account's JSON key gives.
 
     Every method raises `StepFailed` when the secret is not such a key or points to a host other than Google's,
     `CredentialRejected` when Google rejects it (deleted, disabled), `Transient` when Google is busy.

@@ -24,7 +24,7 @@ class Keyring(Protocol):
         ...
 
     def version(self, ciphertext: str) -> str:
-        """Return the key version that a ciphertext names; it says nothing of the key.
+        """Return the key version that a ciphertext names; it reveals nothing about the key.
 
         Raises:
             Denied: it is not a ciphertext of this keyring.

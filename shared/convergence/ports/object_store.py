@@ -11,9 +11,9 @@ from typing import Protocol, runtime_checkable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where files are: `kind` (folder, https, s3, azure, gcs, oci) and what it takes to find them there.
+    """Where files are: `kind` (folder, https, s3, azure, gcs, oci) and what is needed to find them there.
 
-    `root`: a folder of the org, a bucket, a container. `options`: further facts, such as a region or a role.
+    `root`: a folder of the org, a bucket, a container. `options`: further properties, such as a region or a role.
     """
 
     kind: str
@@ -53,7 +53,7 @@ class ObjectStore(Protocol):
 
 @runtime_checkable
 class WritableStore(ObjectStore, Protocol):
-    """A place that takes files, too. A reader sees a file as it was before or as it is after, never a part of it.
+    """A place that also accepts files. A reader sees a file as it was before or as it is after, never a part of it.
 
     Its methods raise what those of `ObjectStore` raise.
     """

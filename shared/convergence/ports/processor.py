@@ -39,7 +39,7 @@ class Processor(Protocol):
     sentences) are shown with the run, which still completes; all other keys are the step's named outputs. The
     whole result is JSON and at most 64 KiB: larger data goes to the warehouse.
 
-    What a processor may say about itself, as class attributes; a run is refused where a step does not fit them:
+    What a processor may declare about itself, as class attributes; a run is refused where a step does not fit them:
 
     - `resumable = True`: `execute` works in slices and may answer CONTINUE.
     - `config_model`, `source_model`, `destination_model`, `transform_model`: pydantic models of the step's blocks.
@@ -102,9 +102,9 @@ class Credentials(Protocol):
 class Context(Mapping[str, Any]):
     """Everything a step may use.
 
-    As a mapping it answers core fields (org_slug, run_id, step_id, pipeline_id, provider, domain, env,
-    project_id, org_dataset, credential_id, start_date, end_date, parameters, variables, results, secrets, ...), then
-    parameters, variables, and named outputs of direct dependencies, in this order.
+    As a mapping it returns core fields (org_slug, run_id, step_id, pipeline_id, provider, domain, env, project_id,
+    org_dataset, credential_id, start_date, end_date, parameters, variables, results, secrets, ...), then parameters,
+    variables, and named outputs of direct dependencies, in this order.
     """
 
     org_slug: str
@@ -142,9 +142,9 @@ class Context(Mapping[str, Any]):
 
     @abstractmethod
     async def of_provider(self, provider: str) -> Context:
-        """Return the context for a part of the step's work that is of this provider: rows get its credential.
+        """Return the context for the part of the step's work that concerns this provider: rows get its credential.
 
-        It is the same one where the run has a credential, or the org none of this provider.
+        It is this same context if the run has a credential, or the org does not have one for this provider.
         """
 
     @property
@@ -193,7 +193,7 @@ class Context(Mapping[str, Any]):
 
     @abstractmethod
     def idempotency_key(self, number: int = 1) -> str:
-        """Return a key for the step's n-th call of a service that takes one: 32 hexadecimal digits, the same in every
+        """Return a key for the step's n-th call of a service that accepts one: 32 hexadecimal digits, the same in every
         execution and every replay, so that the service recognises a call that was made before."""
 
     @abstractmethod

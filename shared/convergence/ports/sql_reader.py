@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Protocol
 from convergence.errors import ConfigError
 from convergence.ports.warehouse import Routine
 
-DATASET: Final = "org_dataset"  # stands for the dataset of whichever org runs the statement
+DATASET: Final = "org_dataset"  # placeholder for the dataset of the org that runs the statement
 
 
 class BoundColumn(NamedTuple):
@@ -22,8 +22,8 @@ class BoundColumn(NamedTuple):
 class Bound(NamedTuple):
     """The columns of a query's result; None for other statements.
 
-    Also None where the statement names what nothing here knows: tables without a schema file, datasets that are written
-    out, another project. Then its columns were not looked at.
+    Also None where the statement names something unknown here: tables without a schema file, datasets that are spelled
+    out, another project. Then its columns were not checked.
     """
 
     columns: tuple[BoundColumn, ...] | None = None
@@ -41,7 +41,7 @@ class SqlReader(Protocol):
         ...
 
     def bind(self, sql: str, types: Mapping[str, str], *, writes: bool = True) -> Bound:
-        """Let the names and types of a statement that can be read be resolved; `types` are those of its parameters.
+        """Resolve the names and types of a statement that can be parsed; `types` are those of its parameters.
 
         Raises:
             StepFailed: a column that its table does not have, types that do not fit, a column that is not grouped.
@@ -64,11 +64,11 @@ class SqlReader(Protocol):
         values: Mapping[str, str],
         find: Callable[[str], Routine],
     ) -> None:
-        """Let the names and types of a procedure's statements be resolved, as far as they are known before a run.
+        """Resolve the names and types of a procedure's statements, as far as they are known before a run.
 
-        `types` are those of the arguments, by name in lower case; `values` the texts among them that are known;
-        `find` returns the procedure that a CALL names. A procedure with a statement that depends on other values, or
-        on tables without a schema file, is not looked at.
+        `types` are those of the arguments, by name in lower case; `values` the known strings among them; `find` returns
+        the procedure that a CALL names. A procedure with a statement that depends on other values, or on tables without
+        a schema file, is not checked.
 
         Raises:
             StepFailed: a statement that cannot run, with its place in the file.

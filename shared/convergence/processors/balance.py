@@ -1,7 +1,7 @@
-"""What became of the rows that a step read: read = loaded + quarantined + filtered + duplicate, or the step fails.
+"""Accounts for the rows that a step read: read = loaded + quarantined + filtered + duplicate, or the step fails.
 
-For steps that load the rows they read. One that makes other rows of them (charges of usage, days of a contract) has no
-such balance.
+For steps that load the rows they read. A step that derives other rows from them (charges from usage, days from a
+contract) has no such balance.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ def balanced(
 ) -> dict[str, dict[str, int]]:
     """Return the part `balance` of a step's result.
 
-    `quarantined`: set aside in `org_meta_quarantine_rows`. `filtered`: left out on purpose. `duplicate`: what is there
-    from another row or source. Raises `StepFailed` when the parts are not what was read.
+    `quarantined`: set aside in `org_meta_quarantine_rows`. `filtered`: left out on purpose. `duplicate`: already
+    present from another row or source. Raises `StepFailed` when the parts are not what was read.
     """
     parts = {"loaded": loaded, "quarantined": quarantined, "filtered": filtered, "duplicate": duplicate}
     if sum(parts.values()) != read or min(parts.values()) < 0:

@@ -17,11 +17,11 @@ from convergence.processors.settings import Destination, table_of
 
 
 class TableProcessor(ABC):
-    """Rows out of a source into one table. A subclass writes `extract`, and `transform` where rows need it.
+    """Loads rows from a source into one table. A subclass writes `extract`, and `transform` where rows need it.
 
-    Each batch of `extract` is one part of the stage: memory is bounded by the batch, and nothing is visible before the
-    last one is there. `date_field` names the column with a row's data date; every date of the run is a slice
-    of its own, so a day without rows is emptied too. `date_field = None` loads a reference table.
+    Each batch of `extract` is one part of the stage: memory is bounded by the batch, and nothing is visible until the
+    last one is staged. `date_field` names the column with a row's data date; every date of the run is a separate slice,
+    so a day without rows is emptied too. `date_field = None` loads a reference table.
     """
 
     destination_model = Destination

@@ -1,7 +1,6 @@
-"""What editors of an org's own records share: set, remove, import, list.
+"""Code that editors of an org's own records share: set, remove, import, list.
 
-Each record is a row; one that was removed stays, marked. What would leave records that contradict each other changes
-nothing.
+Each record is a row; one that was removed stays, marked. A change that would leave contradictory records is not made.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class EditSettings(Settings):
 class RecordEditor(ABC, Generic[R]):
     """Keeps records of one model in one table. `key`: the fields that name a record; the first one is always given.
 
-    `name`: what results and messages call the records.
+    `name`: the name of the records in results and messages.
     """
 
     config_model = EditSettings

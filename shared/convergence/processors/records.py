@@ -41,7 +41,7 @@ def record_of(model: type[R], values: Mapping[str, Any], where: str) -> R:
 
 
 def records_of_csv(model: type[R], text: str, name: str) -> list[R]:
-    """Return the records of a CSV whose header names fields; `name` is what messages call the file.
+    """Return the records of a CSV whose header names fields; `name` is the file's name in messages.
 
     Raises `StepFailed` that names the line.
     """

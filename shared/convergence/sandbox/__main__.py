@@ -1,6 +1,6 @@
 """`python -m convergence.sandbox [PORT] [FAULT=PATH …]`: serve until Ctrl-C.
 
-`truncated=/usage/completions` breaks every answer to a path that holds the words; faults are those of `faults.py`.
+`truncated=/usage/completions` breaks every answer to a path that contains the text; faults are those of `faults.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python -m convergence.sandbox.aggregate ../shared/data
 
-The answer depends on the sources only, so running it again changes nothing. `data/README.md` names both licences.
+The output depends on the sources only, so running it again changes nothing. `data/README.md` names both licences.
 """
 
 from __future__ import annotations

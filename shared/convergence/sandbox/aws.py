@@ -1,8 +1,8 @@
-"""AWS's side: who asks (STS, GetCallerIdentity), what its account costs (Cost Explorer, GetCostAndUsage) and what its
-calls of Bedrock are counted as (CloudWatch, ListMetrics and GetMetricData).
+"""AWS's side: the caller's identity (STS, GetCallerIdentity), the costs of its account (Cost Explorer, GetCostAndUsage)
+and the metrics of its calls of Bedrock (CloudWatch, ListMetrics and GetMetricData).
 
-Shapes follow the service models sts 2011-06-15, ce 2017-10-25 and cloudwatch 2010-08-01. Figures are made up, the same
-each time.
+Shapes follow the service models sts 2011-06-15, ce 2017-10-25 and cloudwatch 2010-08-01. Figures are made up and the
+same each time.
 """
 
 from __future__ import annotations

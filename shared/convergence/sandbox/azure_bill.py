@@ -1,4 +1,4 @@
-"""Azure's side: Cost Management's query on a whole subscription. Figures are made up, the same each time.
+"""Azure's side: Cost Management's query on a whole subscription. Figures are made up and the same each time.
 
 Shapes follow Query - Usage and Billing Property - Get; the token is that of the sandbox's app.
 """

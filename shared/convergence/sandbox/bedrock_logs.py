@@ -1,4 +1,4 @@
-"""Logs of model invocations of Bedrock, a file for each day: calls that have all tokens that CloudWatch counts.
+"""Logs of model invocations of Bedrock, a file for each day: calls that add up to all tokens that CloudWatch counts.
 
 Shape: Amazon Bedrock user guide, "Monitor model invocation using CloudWatch Logs and Amazon S3" (schemaVersion 1.0).
 """

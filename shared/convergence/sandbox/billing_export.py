@@ -1,8 +1,8 @@
 """The detailed billing export of the sandbox's project: what `gcp.bq_etl` reads of it.
 
-All amounts are assumed. Every day has the kinds of rows that go wrong quietly: discounts and grants as credits, rows
-that a credit takes to zero, usage without a price, a correction that is exported two days late, and at a month's edge
-usage on the neighbouring month's invoice, taxes without a project and a rounding row.
+All amounts are assumed. Every day has the kinds of rows that are easily mishandled without notice: discounts and grants
+as credits, rows that a credit takes to zero, usage without a price, a correction that is exported two days late, and at
+a month's edge usage on the neighbouring month's invoice, taxes without a project and a rounding row.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def of_day(day: date) -> list[Line]:
               adjustment_type="USAGE_CORRECTION", service_description="Cloud SQL", sku_description="Zonal vCPU"),
     ]  # fmt: skip
     if (day + timedelta(days=1)).day == 1:
-        # In Pacific time the last hours of the UTC month belong to it still, so the first hours of the next one do not.
+        # In Pacific time the last hours of the UTC month still belong to it, so the first hours of the next one do not.
         lines.append(_usage(day, "Networking", "Egress", Decimal("0.085"), 2, month=day + timedelta(days=1)))
     if day.day == 1:
         lines.append(

@@ -33,7 +33,7 @@ CONTRACT: Final = Decimal("0.9")  # of the list price: negotiated
 PRICED: Final = 1_000_000  # tokens that a price of the export is for
 REGION: Final = "europe-west1"
 LABELS: Final = '[{"key":"team","value":"search"}]'
-SKUS: Final = {  # kind of token → (SKU, its words, key of the price list)
+SKUS: Final = {  # kind of token → (SKU, its description, key of the price list)
     "input": ("SBX-INPUT", f"Generate content input token count {MODEL}", "input_cost_per_token"),
     "cached": ("SBX-CACHED", f"Generate content cached input token count {MODEL}", "cache_read_input_token_cost"),
     "output": ("SBX-OUTPUT", f"Generate content output token count {MODEL}", "output_cost_per_token"),

@@ -1,4 +1,4 @@
-"""OpenAI's organization usage and costs API: the endpoints, their rules, their refusals.
+"""OpenAI's organization usage and costs API: its endpoints, their rules and their refusals.
 
 Paths, parameters, defaults and limits follow the OpenAPI document 2.3.0 (openai/openai-openapi, MIT).
 """
@@ -22,7 +22,7 @@ from convergence.sandbox.kinds import KINDS, Kind
 DAY: Final = 86_400
 WIDTHS: Final = {"1d": DAY, "1h": 3600, "1m": 60}
 LIMITS: Final = {"1d": (7, 31), "1h": (24, 168), "1m": (60, 1440)}  # default, most
-UNUSED: Final = "decisions"  # an endpoint that the organization has, and no usage of
+UNUSED: Final = "decisions"  # an endpoint that the organization has, but does not use
 COST_LIMITS: Final = (7, 180)
 COST_GROUPS: Final = ("project_id", "line_item", "api_key_id")
 KEYS_SINCE: Final = 1_764_979_200  # costs of earlier days cannot be grouped by key

@@ -51,7 +51,7 @@ __all__ = ["ADMIN_KEY", "Sandbox"]
 
 
 class Sandbox:
-    """Provider APIs on loopback. `requests` counts what was asked, `faults` what was refused on purpose.
+    """Provider APIs on loopback. `requests` counts the requests, `faults` those refused on purpose.
 
     One answer in each extraction is 429 with Retry-After, one is 500: always the same ones, so that a run's
     retries can be seen and tested. `faults=False` leaves them out. `broken` are answers that go wrong as planned.

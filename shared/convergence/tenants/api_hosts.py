@@ -1,9 +1,9 @@
 """The hosts that a step may call in production: not those that a tenant's parameters determine.
 
 `api_urls` refuses parameters by their names, before anything is stored. Here the request itself is looked at: whatever
-the parameter is called, and however many templates, variables and results of steps it went through. A host of the
-registry of providers may be called, and one that the pipeline's file spells out; any other one only if no value of the
-caller's determines it.
+the parameter is called, and however many templates, variables and results of steps it went through. A host in the
+registry of providers may be called, and so may one that the pipeline's file spells out; any other host only if it is
+not determined by a value of the caller's.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class TenantHosts:
         loaded: Callable[[], LoadedPipeline | None],
         parameters: Mapping[str, Any],
     ) -> None:
-        """Registry and file are read for the first request: most steps send none.
+        """Registry and file are read on the first request: most steps send none.
 
-        A pipeline whose file is gone is None: then no host counts as spelled by it.
+        A pipeline whose file no longer exists is None: then no host counts as spelled out by it.
         """
         self._registry, self._read, self._parameters = registry, loaded, parameters
 

@@ -93,10 +93,10 @@ class ApiKeyStore:
     def make(
         self, org: str, *, name: str, scopes: Iterable[str] = SCOPES, expires_in: timedelta | None = None
     ) -> tuple[str, ApiKey]:
-        """Return a new key's text and what will be known of it; nothing is stored.
+        """Return a new key's text and the record of it; nothing is stored.
 
         Raises:
-            InvalidInput: a scope that does not exist, none at all, or an expiry that is over already.
+            InvalidInput: a scope that does not exist, no scope at all, or an expiry in the past.
         """
         expected = tuple(dict.fromkeys(scopes))
         for scope in expected:

@@ -1,8 +1,8 @@
 """The APIs to which a tenant may send its keys, and which it can thus make this installation call.
 
-A caller that could name any address would reach what only this machine can reach (server-side request forgery). So in
-production the registry of providers is the list of hosts. Parameters that say by their names that they are addresses
-are refused here, before anything is stored; the requests themselves are checked by `api_hosts` and the transport.
+A caller that could name any address could reach what only this machine can reach (server-side request forgery). So in
+production the registry of providers is the list of hosts. Parameters whose names indicate addresses are refused here,
+before anything is stored; the requests themselves are checked by `api_hosts` and the transport.
 """
 
 from __future__ import annotations

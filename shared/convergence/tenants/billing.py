@@ -29,11 +29,11 @@ class BillingStore:
         return sorted(found, key=lambda period: period.key)
 
     async def move(self, org: str, key: PeriodKey, change: Change) -> BillingPeriod:
-        """Give a period another status; one that is not recorded yet is recorded with it.
+        """Change the status of a period; one that is not recorded yet is recorded with it.
 
         Raises:
-            InvalidInput: it would be opened again without a reason.
-            Conflict: other writers keep coming first.
+            InvalidInput: it would be reopened without a reason.
+            Conflict: other writers keep committing first.
         """
         path = f"orgs/{org}/billing_periods/{key.id}"
         for _ in range(_ATTEMPTS):

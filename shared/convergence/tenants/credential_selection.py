@@ -16,7 +16,7 @@ NAME: Final = re.compile(r"[A-Za-z0-9._-][A-Za-z0-9 ._-]{0,99}")
 async def choose_credential(
     credentials: CredentialStore, org: Org, pipeline: Pipeline, expected: str, *, named: str = ""
 ) -> str:
-    """Return the credential id of a run, empty when the pipeline uses none. Nothing was stored yet.
+    """Return the credential id of a run, empty when the pipeline uses none. Nothing has been stored yet.
 
     `named` is the name of the credential that the run is about to store: its later steps try that one, whichever is
     the default.

@@ -134,7 +134,7 @@ class CredentialStore:
         await self._documents.commit([patch, request] if status != credential.status else [patch])
 
     async def reseal(self, org: str) -> int:
-        """Seal again what is under an older version of the key, so that the version can be retired; return how many.
+        """Reseal what is encrypted under an older version of the key, so that it can be retired; return how many.
 
         Safe to repeat and to run concurrently: a credential that changes meanwhile is read again.
         """

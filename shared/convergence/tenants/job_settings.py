@@ -14,7 +14,7 @@ from convergence.ports.warehouse import JobSettings
 from convergence.tenants.orgs import OrgStore
 from convergence.tenants.plans import load_plans
 
-_REMEMBERED: Final = timedelta(minutes=5)  # how long a process may use the settings of a former plan
+_REMEMBERED: Final = timedelta(minutes=5)  # how long a process may use the settings of an earlier plan
 _ORGS_MAX: Final = 10_000
 
 

@@ -31,7 +31,7 @@ async def onboard(
 ) -> tuple[Org, ApiKey, str]:
     """Create dataset and tables, then org and key in one commit; return the key's text, which is shown once.
 
-    What a crash leaves is an empty dataset, which the next attempt takes over.
+    A crash leaves an empty dataset, which the next attempt takes over.
 
     Raises:
         InvalidInput: a bad slug, or a plan that does not exist.

@@ -31,7 +31,7 @@ _STATUS: Final[Mapping[str, str]] = {  # how a billing system's statuses affect 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Org:
-    """What `orgs/{slug}` holds. `profile` feeds templates (admin_email, billing_export_table, …).
+    """The content of `orgs/{slug}`. `profile` feeds templates (admin_email, billing_export_table, …).
 
     `status` is set by the operator (ACTIVE, SUSPENDED), `subscription` by the billing system (ACTIVE, TRIAL, SUSPENDED,
     CANCELLED); `plan` names the source of the limits; empty when they were set by hand.
@@ -118,14 +118,14 @@ class OrgStore:
     async def change(self, slug: str, edit: Callable[[Org], Org], *, token: str, also: Sequence[Write] = ()) -> Org:
         """Store `edit` of the org, and `also` in the same commit; return the org.
 
-        Raises `NotFound`; `Conflict` when other writers keep coming first.
+        Raises `NotFound`; `Conflict` when other writers keep committing first.
         """
         for _ in range(_ATTEMPTS):
             document = await self._documents.get(path(slug)) if SLUG.fullmatch(slug) else None
             if document is None:
                 raise NotFound(f"{UNKNOWN_ORG}: {slug[:100]!r}.")
             if document.data.get("token") == token:
-                return Org.from_data(document.data)  # stored before, its answer was lost
+                return Org.from_data(document.data)  # stored by an attempt whose answer was lost
             before = Org.from_data(document.data)
             edited = replace(edit(before), token=token)
             writes: list[Write] = [Replace(path(slug), document.version, edited.to_data()), *also]

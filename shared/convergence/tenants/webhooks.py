@@ -51,7 +51,7 @@ async def change_webhooks(documents: Documents, org: str, edit: Edit, *, token: 
     for _ in range(_ATTEMPTS):
         before, version = await read_webhooks(documents, org)
         if before.token == token:
-            return before  # stored before, its answer was lost
+            return before  # stored by an attempt whose answer was lost
         edited = changed(edit(before), token=token)
         data = edited.to_data()
         try:

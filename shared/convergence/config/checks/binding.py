@@ -14,7 +14,7 @@ from convergence.ports.sql_reader import DATASET
 
 _PROJECTS: Final = frozenset({"project_id", "gcp_project_id", "project"})
 _DATASETS: Final = frozenset({"org_dataset", "dataset"})
-_ANY_TABLE: Final = "t"  # stands for a name that the run knows: a statement reads the same with any
+_ANY_TABLE: Final = "t"  # placeholder for a name known only to the run: any name gives the same result
 
 
 class Typed(NamedTuple):

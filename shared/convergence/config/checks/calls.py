@@ -1,4 +1,4 @@
-"""Calls of procedures: arguments that the procedure's file does not declare or asks for, and names in its statements.
+"""Checks of procedure calls: undeclared and missing arguments, and the names in the procedure's statements.
 
 The statements are those of this call: dynamic SQL is folded with the arguments that are known before a run.
 """

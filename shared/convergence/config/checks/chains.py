@@ -13,7 +13,7 @@ from convergence.errors import ConfigError, ConfigErrors, InvalidInput, NotFound
 
 Get = Callable[[str], LoadedPipeline]  # by path or alias; raises as `Catalog.get`
 
-PASSED_ON: Final = ("start_date", "end_date")  # of the run that ends, to the one that follows
+PASSED_ON: Final = ("start_date", "end_date")  # from the run that ended to the one that follows
 
 
 def check_chains(loaded: LoadedPipeline, get: Get) -> list[ConfigError]:
@@ -42,7 +42,7 @@ def _problems(loaded: LoadedPipeline, get: Get) -> Iterator[ConfigError]:
 def _parameters(
     loaded: LoadedPipeline, target: LoadedPipeline, at: KeyPath, given: Mapping[str, Any]
 ) -> Iterator[ConfigError]:
-    values = {name: None if has_template(value) else value for name, value in given.items()}  # filled with the plan
+    values = {name: None if has_template(value) else value for name, value in given.items()}  # filled in the plan
     for name, reason in refusals(target.pipeline, target.prepared.names, values):
         yield loaded.positions.problem((*at, "parameters", name), f"{target.path}: {reason}")
     for name in missing(target.pipeline, {*given, *PASSED_ON}):

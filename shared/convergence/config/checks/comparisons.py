@@ -41,7 +41,7 @@ def never_equal(condition: Expression, known: Mapping[str, str]) -> Iterator[str
     left, right = condition.operands
     others = right.items if isinstance(right, Items) else (right,)
     if condition.operator.endswith("in") and not isinstance(right, Items):
-        return  # a part of a text, or a list that a name gives
+        return  # part of a string, or a list that a name resolves to
     for other in others:
         one, two = _kind(left, known), _kind(other, known)
         if one and two and one != two:

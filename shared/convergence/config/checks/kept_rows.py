@@ -14,8 +14,8 @@ _CHANGES: Final = "the statement changes tables itself and returns no rows: "
 
 
 def check_rows(loaded: LoadedPipeline) -> tuple[list[ConfigError], list[ConfigError]]:
-    """Return mistakes and warnings: a change returns no rows for a destination, and those of a query without one are
-    not stored. A query that asserts, or whose result a step reads, has its use.
+    """Return mistakes and warnings: a change returns no rows for a destination, and the rows of a query without one are
+    not stored. A query that asserts, or whose result a step reads, is still useful.
     """
     mistakes, warnings = [], []
     read = {name for step in loaded.prepared.steps for name in step.fixed["needs"] if name not in step.step.depends_on}

@@ -17,7 +17,7 @@ _EXPRESSION: Final = re.compile(r"\{\s*+(?P<name>[A-Za-z_]\w*+)\s*+[|+\-:(\[][^{
 _OPEN: Final = re.compile(r"\{\s*+[A-Za-z_]\w*+[^{}]*+\Z")  # {date
 _SHOWN: Final = 40
 _CAPITALS: Final = re.compile(r"\$?\{\s*+(?P<name>[A-Z][A-Z0-9_]{2,60}+)\s*+\}")
-_SENT: Final = frozenset({"headers", "body", "params", "auth"})  # where a literal is sent as it is
+_SENT: Final = frozenset({"headers", "body", "params", "auth"})  # where a literal is sent unchanged
 _SECRET_NAME: Final = re.compile(r"authorization|api[-_]?key|token|secret|password", re.IGNORECASE)
 _OPAQUE: Final = re.compile(r"(?:(?:Bearer|Basic|Token) )?(?=[^\s]*\d)[A-Za-z0-9._~+/=-]{12,500}")
 _KNOWN_SECRET: Final = re.compile(
@@ -98,7 +98,7 @@ def _lookalike(text: str, known: Collection[str], *, sql: bool) -> str | None:
     if match := _TEMPLATE_LANGUAGE.search(rest):
         return match[0]
     if sql:
-        return None  # the rest of its braces has its own rules
+        return None  # other braces in SQL have their own rules
     for match in _EXPRESSION.finditer(rest):
         if match["name"] in known:
             return match[0]

@@ -18,9 +18,9 @@ Opening = tuple[int, Mapping[str, Any], Needs]  # a step's index, its blocks, wh
 
 
 def known_providers(root: Path) -> frozenset[str]:
-    """Return the names under which credentials may be stored: of the registry, and of the folders of `root`.
+    """Return the names under which credentials may be stored: those in the registry and those of the folders of `root`.
 
-    A folder without a registry of its own is compared with the shipped names. Raises what `load_providers` raises.
+    A folder without its own registry is checked against the shipped names. Raises what `load_providers` raises.
     """
     registry = load_providers(root if (root / FILE).exists() else shipped_configs())
     folders = (path.name for path in root.iterdir() if path.is_dir())

@@ -86,7 +86,7 @@ def ungiven(pipeline: Pipeline, problem: Problem) -> Iterator[ConfigError]:
     """Yield a warning for each required parameter that an enabled schedule does not give: no org gets that schedule."""
     schedule = pipeline.schedule
     if schedule is None or not schedule.enabled:
-        return  # a disabled one is a template from which an org makes its own
+        return  # a disabled one is a template for schedules that orgs create
     for name in missing(pipeline, schedule.parameters):
         if pipeline.parameters[name].type != "secret":
             yield problem(

@@ -22,7 +22,7 @@ from convergence.config.yaml.positions import KeyPath, Positions
 from convergence.domain.plan import topological_order
 from convergence.errors import FINDINGS_MAX, WARNINGS_MAX, ConfigError, did_you_mean, near_names
 
-_NEARLY = 0.8  # similarity from which one name may be a misspelling of the other
+_NEARLY = 0.8  # similarity at which one name may be a misspelling of the other
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*){1,3}")
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _PIPELINE_ID = re.compile(r"[A-Za-z0-9_-]+")
@@ -33,7 +33,7 @@ def check(pipeline: Pipeline, prepared: Prepared, positions: Positions) -> tuple
     look = _Look(pipeline, prepared, positions)
     looks = (look.identity, look.parameters, look.steps, look.graph, look.conditions, look.templates, look.unquoted)
     problems = chain(prepared.mistakes, chain.from_iterable(each() for each in looks))
-    # Suggestions cost time: only those that are reported are made.
+    # Suggestions are slow to compute, so only those that are reported are computed.
     doubts = chain.from_iterable(islice(kind, WARNINGS_MAX) for kind in look.warnings())
     return list(islice(problems, FINDINGS_MAX + 1)), list(doubts)
 
@@ -54,7 +54,7 @@ class _Look:
         self._givable = {*pipeline.variables, *pipeline.parameters, *IMPLICIT_PARAMETERS, *([force] if force else [])}
         self._known = {*BUILT_INS, *self._givable}
         self._before: dict[str, frozenset[str]] = {}  # step → all that it waits for
-        self._slips: dict[tuple[str, bool], str | None] = {}  # name, of an end step → what is meant
+        self._slips: dict[tuple[str, bool], str | None] = {}  # (name, in an end step) → the name that is meant
 
     def identity(self) -> Iterator[ConfigError]:
         if not is_pipeline_path(self._pipeline.path):
@@ -158,7 +158,7 @@ class _Look:
     def _nearly(self) -> Iterator[ConfigError]:
         """Names that each run has to give, but that closely resemble names which it has anyway."""
         if self._pipeline.strict_names:
-            return  # a mistake there
+            return  # such names are mistakes there, not warnings
         for use in self._prepared.uses:
             root, dot, _ = use.name.partition(".")
             if dot or root in self._known or root in {*ENDING, *ROOTS} or is_profile(root) or use.optional:

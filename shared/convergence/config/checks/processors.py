@@ -35,9 +35,9 @@ def check_processors(
     configs_dir: Path = Path("configs"),
     providers: frozenset[str] | None = None,
 ) -> tuple[list[ConfigError], list[ConfigError]]:
-    """Return mistakes and warnings of the steps; what is wrong with one that is switched off is a warning.
+    """Return mistakes and warnings of the steps; a mistake in a disabled step is a warning.
 
-    Without `schemas` tables are not looked up, without `providers` (all names that are known) those named are not.
+    Without `schemas`, tables are not looked up; without `providers` (all known names), the providers named are not.
     """
     problems: list[ConfigError] = []
     warnings: list[ConfigError] = []

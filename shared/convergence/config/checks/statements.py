@@ -1,6 +1,6 @@
-"""SQL of steps that no run could run: what cannot be read, and what the schema files of its tables do not have.
+"""Finds SQL that no run could execute: SQL that cannot be parsed, and names that its tables' schema files lack.
 
-The parser and the binder are the run's own, behind a port.
+The parser and the binder are those that runs use, accessed through a port.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class _Check:
                 wrong.append(self._loaded.positions.problem(("steps", index, "config"), str(error)))
 
     def _changed(self, text: str) -> bool:
-        """True for a statement about a table that another one of this file makes or alters: its columns are the run's
-        to know."""
+        """True for a statement about a table that another one of this file creates or alters: its columns are known
+        only during the run."""
         words = set(re.findall(r"\w+", text))
         return any(name in words for definition, name in self._defined if definition != text)
 

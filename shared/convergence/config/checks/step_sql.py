@@ -38,9 +38,9 @@ def texts(step: Step, index: int) -> Iterator[Text]:
 
 
 def texts_of_files(step: Step, configs_dir: Path) -> Iterator[str]:
-    """Yield the statements in files that the step names; templates have no meaning there.
+    """Yield the statements in files that the step names; templates are not interpreted there.
 
-    A file that is missing or wrong is reported where processors are checked.
+    A missing or invalid file is reported where processors are checked.
     """
     model = getattr(ps_types.load(step.ps_type), "config_model", None)
     if model is None or not hasattr(model, "delegates"):

@@ -1,7 +1,8 @@
-"""What a step needs before it may run: an installed processor, blocks that fit its models, tables with a schema.
+"""Checks what a step needs before it may run: an installed processor, blocks that fit its models, tables with a schema.
 
-One check for all: `validate` passes a file's steps with their templates, dispatch (and with it `plan` and dry runs)
-those of the plan. Credentials are looked up by the engine, which knows the org (`engine/requirements.py`).
+All callers share this check: `validate` passes a file's steps with their templates; dispatch (and with it `plan` and
+dry runs) passes those of the plan. Credentials are looked up by the engine, which knows the org
+(`engine/requirements.py`).
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class StepCheck:
-    """Checks steps; without `schemas` tables are not looked up. `landed` are tables that need no schema file, as steps
-    of the same pipeline make them from their records."""
+    """Checks steps; without `schemas` tables are not looked up. `landed` are tables that need no schema file because
+    steps of the same pipeline create them from their records."""
 
     load: Callable[[str], Processor]
     schemas: SchemaSource | None
@@ -114,7 +115,7 @@ class StepCheck:
                     yield report((block, *named.path), message)
 
         destination: Any = settings["destination"]
-        # A destination whose records bring its columns names none itself.
+        # A destination whose columns come from its records does not name any itself.
         brought = getattr(destination, "landing", None) is not None
         names = frozenset() if brought else self._names(getattr(destination, "table", ""))
         for block, model in settings.items():

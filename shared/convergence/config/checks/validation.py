@@ -60,9 +60,9 @@ def validate(
     get: Get | None = None,
     reader: SqlReader | None = None,
 ) -> Report:
-    """Check `files`, all below `root`; with `everything`, also what only shows across files.
+    """Check `files`, all below `root`; with `everything`, also check what only shows across files.
 
-    `get` finds the pipelines that others name; without it what `then` names is not looked up.
+    `get` finds pipelines that other files name; without it, pipelines named by `then` are not looked up.
 
     `reader` reads SQL; without it only the templates of statements are checked.
 

@@ -1,4 +1,4 @@
-"""The language of `when`: a small closed expression on parameters, variables and results of earlier steps.
+"""The language of `when`: small, closed expressions over parameters, variables and results of earlier steps.
 
     or ← and ("or" and)*          and ← not ("and" not)*          not ← "not" not | test
     test ← value (("==" | "!=" | "<" | "<=" | ">" | ">=" | "in" | "not in") value)?

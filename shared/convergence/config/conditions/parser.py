@@ -28,7 +28,7 @@ _TOKEN: Final = re.compile(
 )
 _ROOTS: Final = frozenset({"parameters", "variables", "results"})
 _SIGNS: Final = {"=": "==", "<>": "!="}
-_WORDS: Final = {"&": "and", "|": "or", "!": "not"}  # of other languages
+_WORDS: Final = {"&": "and", "|": "or", "!": "not"}  # operators of other languages
 _OTHER_WORDS: Final = {"is": "==", "eq": "==", "equals": "==", "ne": "!=", "gt": ">", "lt": "<", "===": "=="}
 _COMPARISONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">="})
 _CONSTANTS: Final[Mapping[str, Any]] = {"true": True, "false": False, "null": None, "none": None}
@@ -175,9 +175,9 @@ def _text(lexeme: str) -> Expression:
 
 
 def older_signs(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the signs of a condition that stand for others, each once, with these: `=` for `==`.
+    """Yield each operator of a condition that is an alias, once, with the operator that it means: `=` for `==`.
 
-    It reads token by token up to what is not one: a search would try every place of a stranger's text anew.
+    It reads token by token and stops at anything else: a search would start again at each position of untrusted text.
     """
     found: dict[str, None] = {}
     position = 0

@@ -1,6 +1,6 @@
 """Keys that older files have inside `config`, moved to the block that they belong to.
 
-Only for processors of the product: the `config` of others is theirs.
+Applies only to the product's own processors: others define their `config` themselves.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from convergence.config.processors import ps_types
 from convergence.config.templates.template import parse
 from convergence.config.yaml.positions import KeyPath
 
-# With an address and pages of its own it is the generic extractor, signed in to Google.
+# With its own address and paging it is the generic extractor, signed in to Google.
 _GOOGLE: Final = "gcp.api_extractor"
 _ADDRESS: Final = frozenset({"url", "api"})
 _DATES: Final = ("date", "start_date", "end_date")

@@ -1,4 +1,4 @@
-"""A pipeline in the current form, as YAML: what older and wider forms mean, and what `migrate-config` writes.
+"""A pipeline in the current form, as YAML: what older and wider forms translate to, and what `migrate-config` writes.
 
 Reading the text again gives the same pipeline. Keys at their default are left out; anchors and merged keys are written
 out.
@@ -27,9 +27,9 @@ def current_text(loaded: LoadedPipeline) -> str:
 
 
 def migrated_text(loaded: LoadedPipeline, written: str) -> str:
-    """Return `current_text` with the comments of the text as it was written.
+    """Return `current_text` with the comments of the original text.
 
-    A comment is put above the key that it was above, or beside.
+    A comment is placed above the key that it was above or beside.
     """
     text = current_text(loaded)
     again = parse_pipeline(text, loaded.path, file=loaded.file)

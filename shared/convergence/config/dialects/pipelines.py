@@ -1,7 +1,7 @@
 """Older and wider forms of a pipeline file, translated into the one normal form of `model`.
 
-Every written key is looked up in a table here; a key that no table has is a mistake. The tables also make the
-JSON Schema, so that what the editor completes is what is accepted.
+Every written key is looked up in a table here; a key that is in none of them is a mistake. The JSON Schema is also
+generated from the tables, so that editors complete exactly what is accepted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PIPELINE_KEYS: Final[Mapping[str, str]] = {
     "display_name": "name",
     "timeout_minutes": "timeout_s",
     "timeout_seconds": "timeout_s",
-    "pipeline": "",  # a block of its own: its keys are lifted
+    "pipeline": "",  # a nested block: its keys move up one level
 }
 BLOCK_KEYS: Final[Mapping[str, str]] = {
     **{name: name for name in ("pipeline_id", "description", "provider", "domain", "version", "tags")},
@@ -41,7 +41,7 @@ BLOCK_KEYS: Final[Mapping[str, str]] = {
     "display_name": "name",
     "category": "category",
 }
-OWN: Final = "x-"  # the author's own keys at the top, such as anchors: nothing reads them
+OWN: Final = "x-"  # the author's own keys at the top, such as anchors: they are never read
 _SCALARS: Final = (str, int, float, bool)
 
 

@@ -79,7 +79,7 @@ def _moment(value: Any, where: tzinfo, report: Callable[[str], None]) -> datetim
     except ValueError:
         report(f"a date or a time such as 2026-12-24 or 2026-12-24T18:00, not {str(value)[:100]!r}")
         return None
-    if read.year not in _YEARS:  # closer to the ends of the calendar, zones and jitter would leave it
+    if read.year not in _YEARS:  # closer to the ends of the calendar, zones and jitter could leave its range
         report(f"a year from {_YEARS[0]} to {_YEARS[-1]}, not {str(value)[:100]!r}")
         return None
     return read if read.tzinfo is not None else read.replace(tzinfo=where)

@@ -8,7 +8,7 @@ from convergence.errors import StepFailed, did_you_mean
 
 
 def read_below(configs_dir: Path, path: str) -> bytes:
-    """Return the content of a file below the configs folder; links out of it are refused too.
+    """Return the content of a file below the configs folder; links that lead out of it are refused too.
 
     Raises:
         StepFailed: the path leaves the folder, or there is no such file.

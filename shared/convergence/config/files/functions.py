@@ -1,6 +1,6 @@
-"""`functions/{name}/function.yaml`: what a deployed function listens to, and what its instances have.
+"""`functions/{name}/function.yaml`: the events that a deployed function receives, and the resources of its instances.
 
-The one description of a function. The app reads its limits here, the infrastructure makes subscriptions from it.
+The only description of a function: the app reads its limits, and the infrastructure creates subscriptions from it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Secret = Literal["CONVERGENCE_ROOT_KEY", "SMTP_PASSWORD"]  # settings whose valu
 
 
 class Trigger(Model):
-    """A push subscription of ours: its topic arrives at `/push/{topic}`.
+    """A push subscription: messages of its topic arrive at `/push/{topic}`.
 
-    Bounds are Pub/Sub's (API reference, Subscription): ack deadline 10–600 s, backoff 0–600 s, 5–100 deliveries
-    before a message goes to the dead-letter topic. Without that topic it is delivered until retention ends.
+    Bounds are Pub/Sub's (API reference, Subscription): ack deadline 10–600 s, backoff 0–600 s, 5–100 deliveries before
+    a message is moved to the dead-letter topic. Without that topic it is delivered until retention ends.
     """
 
     topic: str = Field(pattern=_TOPIC)
@@ -41,7 +41,7 @@ class Trigger(Model):
 
 
 class FunctionFile(Model):
-    """One function. `http: public` opens it to callers without a Google identity of ours: they send an API key.
+    """One function. `http: public` opens it to callers without one of our Google identities: they send an API key.
 
     `extras` are those of the distribution that it needs besides `function`; its package holds nothing else. Its account
     has the rights that `access` names, and reads the `secrets`.

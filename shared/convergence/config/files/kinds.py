@@ -33,7 +33,7 @@ class Kind(StrEnum):
     MIGRATION = "migration"
     REPORT = "report"
     VIEW = "view"
-    OTHER = "other"  # seeds, notes, checks of data (which the step that names them reads): not checked here
+    OTHER = "other"  # seeds, notes, data checks (read by the step that names them): not checked here
 
     def named(self, count: int) -> str:
         """Return the name for that many of them: `pipeline`, `pipelines`, `plans file`."""

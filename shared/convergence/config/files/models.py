@@ -145,9 +145,9 @@ class Retention(Closed):
 
 
 class PrecedenceSource(Closed):
-    """One of the sources of a rule: charges of a provider, of all services or of these.
+    """One of the sources of a rule: charges of a provider, of all its services or of those listed.
 
-    One `*` in the name of a service stands for any text.
+    One `*` in the name of a service matches any text.
     """
 
     provider: str = Field(min_length=1, max_length=100)

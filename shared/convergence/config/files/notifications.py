@@ -19,7 +19,7 @@ from convergence.domain.plan import Plan, PlanStep, Trigger
 FILE: Final = "notifications/config.json"
 EVENTS: Final[Mapping[str, Trigger]] = {"pipeline_failure": "on_failure", "pipeline_success": "on_success"}
 CHANNELS: Final = {"email": "notify_systems.email_notification", "slack": "notify_systems.slack_notification"}
-# Codes of failures that are not the pipeline's: time, crashes, storage, the cloud.
+# Codes of failures that the pipeline does not cause: time limits, crashes, storage, the cloud.
 _CHECKS: Final = ("generic.dq_check", "generic.focus_gate")  # of the event data_quality_failure
 _SYSTEM: Final = ("run.timeout", "step.crashed_often", "internal", "transient", "storage.", "cloud.")
 _SUBJECT: Final = "{pipeline_id} {status}"
@@ -38,7 +38,7 @@ class NotificationsFile:
         self._read: dict[Path, tuple[tuple[int, int], Mapping[str, Any]]] = {}
 
     def settings(self, org: str = "") -> Mapping[str, Any]:
-        """Return the settings, an org's own over the shared ones.
+        """Return the settings; an org's own override the shared ones.
 
         A file that is absent or invalid counts as empty: it must not stop a run.
         """
@@ -70,7 +70,7 @@ class NotificationsFile:
 def with_notifications(
     plan: Plan, settings: Mapping[str, Any], chosen: Mapping[str, Sequence[str]], profile: Mapping[str, Any]
 ) -> Plan:
-    """Return the plan with an end step for each outcome that none of its own covers.
+    """Return the plan with an end step for each outcome that its own end steps do not cover.
 
     `settings` is the file, `chosen` the pipeline's `notifications`, `profile` the org's.
     """

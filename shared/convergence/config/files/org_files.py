@@ -7,7 +7,7 @@ from typing import Final
 
 from convergence.config.files import allocation, notifications
 
-# Folder → suffixes of what is read there; what else is in it is for all orgs.
+# Folder → suffixes of the files of orgs in it; all other files in it are for all orgs.
 _FOLDERS: Final = {allocation.FOLDER: allocation.SUFFIXES, "notifications": (".json",)}
 
 

@@ -25,7 +25,7 @@ _Charges = tuple[str, str]  # provider and service
 
 
 def load_precedence(configs_dir: Path) -> Precedence:
-    """Return what the file says.
+    """Return the rules of the file.
 
     Raises `ConfigErrors` with its mistakes: also a provider or a service that the registry does not know, and rules
     that contradict each other in a month.
@@ -37,7 +37,7 @@ def load_precedence(configs_dir: Path) -> Precedence:
         found = Precedence.model_validate(source.data)
     except ValidationError as error:
         raise ConfigErrors(problems_of(error, source.data, source.positions)) from error
-    # A folder without this file may have a registry of its own, in which the providers of the shipped rules are not.
+    # A folder without this file may have its own registry, which lacks the providers of the shipped rules.
     own = (configs_dir / FILE).exists()
     problems = [*(_unknown(found, load_providers(configs_dir)) if own else ()), *_contradictions(found)]
     if problems:
@@ -69,9 +69,9 @@ def _unknown(found: Precedence, registry: Providers) -> Iterator[Problem]:
 
 
 def _contradictions(found: Precedence) -> Iterator[Problem]:
-    """Yield rules that together put services in an order that contradicts itself: none of these would count.
+    """Yield rules that together put services in a contradictory order: none of these would count.
 
-    Rules that hold in one month all hold in the first month of the one that begins last.
+    Rules that hold in the same month all hold in the first month of the rule that begins last.
     """
     named: dict[str, set[str]] = {}
     for _, _, source in _sources(found):
@@ -108,8 +108,8 @@ def _contradictions(found: Precedence) -> Iterator[Problem]:
 def _pairs(rule: PrecedenceRule, named: Mapping[str, set[str]]) -> Iterator[tuple[tuple[_Charges, _Charges], int]]:
     """Yield which charges come before which, and the place of the later source.
 
-    Without services all those are compared that two sources call the same. A service stands for all names that a
-    service of it may have in other rules.
+    Without services, all services to which two sources give the same name are compared. A service matches all names of
+    overlapping services in other rules.
     """
 
     def named_as(source: PrecedenceSource) -> list[str]:

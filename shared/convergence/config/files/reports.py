@@ -1,6 +1,6 @@
 """Reports as files: `configs/system/reports/*.sql`, one SELECT each, without parameters, so that each can be a view.
 
-`configs/system/views/*.sql` are alike; they are views of each org, under their own names.
+`configs/system/views/*.sql` have the same form; they become views of each org, under their own names.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Days:
 class Report:
     """A query with a name. `statement` has `{dataset}.` before each of the org's tables.
 
-    `{dataset:all_days}.` is before a table of which a report about some days reads all rows.
+    `{dataset:all_days}.` precedes a table whose rows are all read even when the report is about some days.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Report:
     def sql_of_days(self, days: Days, columns: Callable[[str], Collection[str]]) -> str:
         """Return the statement for the rows of some days only; `columns` gives those of a table of the scope.
 
-        A day is that of ChargePeriodStart, of `usage_date`, else the data date of the row.
+        The day is that of ChargePeriodStart, else `usage_date`, else the data date of the row.
 
         Raises:
             InvalidInput: the statement begins WITH RECURSIVE, where a table cannot be replaced by some of its days.

@@ -22,9 +22,9 @@ _DIGITS_MAX: Final = 5
 
 
 def expires(retention: Retention, kind: RecordKind, profile: Mapping[str, Any], since: datetime) -> datetime:
-    """Return when a record of an org may be removed that is done with since `since`.
+    """Return when an org's record that was finished at `since` may be removed.
 
-    The profile's `retention_{kind}_days` counts where it is a number, cut to the bounds.
+    The profile's `retention_{kind}_days` applies if it is a number, clamped to the bounds.
     """
     kept = getattr(retention, kind)
     own = whole_days(profile.get(f"retention_{kind}_days"))

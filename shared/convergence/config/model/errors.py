@@ -53,7 +53,7 @@ def details_of(error: ValidationError, data: Any) -> list[tuple[KeyPath, ErrorDe
     found = []
     for detail in error.errors(include_url=False):
         if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
-            continue  # it counts only the items that are right; the others are separate mistakes
+            continue  # it counts only valid items; the others are separate mistakes
         found.append((_own(data, detail), detail))
     above = {path[:cut] for path, _ in found for cut in range(len(path))}
     return [(path, detail) for path, detail in found if path not in above or detail["type"] in _OF_THE_WHOLE]
@@ -78,7 +78,7 @@ def _drop(data: Any, path: tuple[str | int, ...]) -> None:
         try:
             data = data[key]
         except (LookupError, TypeError):
-            return  # already gone with its parent
+            return  # already removed with its parent
     if isinstance(data, dict):
         data.pop(path[-1], None)
         if path[-1] in {"step_id", "ps_type"}:

@@ -1,7 +1,7 @@
 """The JSON Schema of what a user may write: the fields of the models, under all spellings of the dialects.
 
-Editors complete from it; every pipeline file names it in its first line. It accepts at least what the loader
-accepts; what needs more than one key to judge (the graph, names, crons) stays with the loader.
+Editors complete from it; every pipeline file names it in its first line. It accepts at least what the loader accepts;
+rules that need more than one key (the graph, names, crons) are left to the loader.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SCALAR_TEXT: Final = {"type": ["string", "number", "boolean"]}
 _FREE: Final = {"type": "object"}
 _TARGET: Final = {"anyOf": [_FREE, {"type": "string", "description": "the table"}]}
 
-# Where a written key allows more than the field that it becomes.
+# Written keys that allow more than the field that they become.
 _PIPELINE: Final[Mapping[str, Any]] = {
     "version": _SCALAR_TEXT,
     "timeout_minutes": _NUMBER,

@@ -1,6 +1,6 @@
 """The one normalised model of a pipeline. What a user may write is wider: `dialects` translates it.
 
-Nothing here knows YAML or an older form. Times are in seconds, lists are tuples, a schedule is a cron.
+Nothing here depends on YAML or on older forms. Times are in seconds, lists are tuples, a schedule is a cron.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BLOCKS: Final[tuple[str, ...]] = (
     "source",
     "destination",
     "transform",
-)  # of a step; their shape is its processor's
+)  # of a step; its processor defines their shape
 
 
 class Model(BaseModel):

@@ -45,7 +45,7 @@ def parse_date(text: str, today: date) -> date:
     """Return the date of a symbol, `TODAY-n` (n days ago) or `YYYY-MM-DD`; case does not matter.
 
     Raises:
-        ValueError: it is none of these, or not a day of the calendar; the message has what is allowed.
+        ValueError: it is none of these, or not a day of the calendar; the message lists what is allowed.
     """
     symbol = text.upper()
     if symbol in SYMBOLS:

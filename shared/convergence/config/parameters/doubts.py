@@ -15,10 +15,10 @@ _NAMES: Final = ("date", "start_date", "end_date")
 
 
 def doubtful_days(given: Mapping[str, Any], today: date) -> str | None:
-    """Return what is odd about the days that a caller gives: in the future, more than ten years, before 1970.
+    """Return what is unusual about a caller's days: in the future, more than ten years apart, or before 1970.
 
-    A symbol such as MONTH_END is meant, even where it is in the future. What is not a date is reported by the check of
-    the parameters.
+    A symbol such as MONTH_END is intended, even if it is in the future. Values that are not dates are reported by the
+    check of the parameters.
     """
     days: dict[str, date] = {}
     for name in _NAMES:

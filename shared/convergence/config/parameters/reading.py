@@ -13,7 +13,7 @@ from convergence.config.templates.sizes import TooLarge
 from convergence.config.templates.template import NoValue, parse, render
 from convergence.errors import did_you_mean
 
-_ANY_DAY: Final = date(2000, 1, 1)  # days count from it; whether a text is one does not depend on it
+_ANY_DAY: Final = date(2000, 1, 1)  # symbols count from it; whether a string is a valid day does not depend on it
 
 
 def refusals(pipeline: Pipeline, used: Collection[str], given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -43,7 +43,7 @@ def has_template(value: Any) -> bool:
 
 
 class Reading:
-    """Reads values one by one. `found` are those that fit, `wrong` says what does not, `refused` their names.
+    """Reads values one by one. `found` are those that fit, `wrong` the messages about others, `refused` their names.
 
     `used` are the names in the file's templates: a file that declares nothing takes values for them.
     """

@@ -23,12 +23,12 @@ def resolve_parameters(
 ) -> Mapping[str, Any]:
     """Return the parameters of a run as JSON, dates as `YYYY-MM-DD`.
 
-    Text is read by the declared type, so a command line may give everything as text. `zone` is the zone in which
-    `fire_time` has its date; without it, the schedule's, else UTC. `scope` gives names to templates in defaults.
+    Text is read by the declared type, so a command line may give everything as text. `zone` is the zone in which the
+    date of `fire_time` is taken; by default the schedule's, else UTC. `scope` provides names for templates in defaults.
     The value of a `secret` is returned unchanged: the caller encrypts it.
 
     Raises:
-        InvalidInput: all that is wrong; values of secrets are never shown.
+        InvalidInput: everything that is wrong; values of secrets are never shown.
     """
     today = fire_time.astimezone(_zone(loaded, zone)).date()
     assumed = (today + timedelta(days=loaded.pipeline.default_date_offset)).isoformat()
@@ -53,10 +53,10 @@ def resolve_parameters(
 
 
 def edited(loaded: LoadedPipeline, had: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is given for a run that had these parameters, some of them changed.
+    """Return the parameters to give for a repeated run, some of them changed.
 
-    Of its days those that followed from a changed one follow from the new one: another `date` is the whole range, and
-    `date` is the last day of another range.
+    Days that were derived from a changed one are derived from the new one: a new `date` is the whole range, and with a
+    new range `date` is its last day.
     """
     given = {**had, **changes}
     if changes.keys() & {"date"}:

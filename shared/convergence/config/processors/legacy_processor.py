@@ -25,7 +25,7 @@ class LegacyProcessor:
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Run the class once."""
-        config = copy.deepcopy(dict(step_config))  # such classes change their config, the plan is shared
+        config = copy.deepcopy(dict(step_config))  # such classes modify their config, but the plan is shared
         config.update(config.pop("config", {}))
         instance = self._older(config, context.org_slug, context.run_id)
         valid = await _call(getattr(instance, "validate", None))

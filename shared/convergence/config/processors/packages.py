@@ -33,7 +33,7 @@ def offers() -> Mapping[str, tuple[Offer, ...]]:
 
 
 def contested(name: str, *, shipped: bool) -> str:
-    """Return a sentence about a `ps_type` that more than one package offers, an empty text otherwise.
+    """Return a sentence about a `ps_type` that more than one package offers, an empty string otherwise.
 
     `shipped`: this product has a processor of that name too.
     """

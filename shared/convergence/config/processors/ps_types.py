@@ -88,7 +88,7 @@ def from_class(class_name: str, module: str | None) -> str:
     """Return the `ps_type` of the older `processor: {class, module}`.
 
     A known class name gives today's processor; else the class itself, `module:Class`, where the module is below
-    `convergence.processors` (whatever comes before `processors.` in its path does not matter).
+    `convergence.processors` (the part of its path before `processors.` does not matter).
     """
     known = CLASSES.get(class_name.lower())
     if known is not None or not module:

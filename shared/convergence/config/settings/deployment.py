@@ -1,6 +1,6 @@
 """The settings of a deployment: environment variables, then the one file of its environment.
 
-Read on demand (`read_settings`), never at import. Secrets appear in no message and no repr.
+Read on demand (`read_settings`), never at import. Secrets never appear in a message or a repr.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     EVENT_STREAMS_PER_ORG: int = Field(default=20, ge=1)
     FORWARDED_HOPS: int = Field(default=0, ge=0, le=5)  # proxies in front that append to X-Forwarded-For
     CORS_ORIGINS: Annotated[tuple[str, ...], NoDecode] = ()  # separated by commas
-    PORT: int = Field(default=8001, ge=0, le=65_535)  # 0: any free one
+    PORT: int = Field(default=8001, ge=0, le=65_535)  # 0: any free port
 
     @field_validator("CORS_ORIGINS", mode="before")
     @classmethod

@@ -16,11 +16,11 @@ _ENDPOINTS: Final = (
     "CONVERGENCE_BIGQUERY_ENDPOINT",
     "CONVERGENCE_CERTIFICATES_URL",
 )
-_NOWHERE: Final = "unknown"  # without the platform, on a developer's machine
+_NOWHERE: Final = "unknown"  # outside the platform, on a developer's machine
 _PUSH: Final = ("CONVERGENCE_PUSH_AUDIENCE", "CONVERGENCE_PUSH_SERVICE_ACCOUNT")
 _API_ONLY: Final = frozenset({"CONVERGENCE_ROOT_KEY", "CORS_ORIGINS", "RATE_LIMIT_ENABLED"})
 
-# host:port of a stand-in for a service; none: the service itself, with the credentials of the instance.
+# host:port of a stand-in for a service; empty: the service itself, with the credentials of the instance.
 Endpoint = Annotated[str, Field(pattern=r"^$|^[A-Za-z0-9.\[\]:-]+:\d{1,5}$")]
 
 
@@ -45,8 +45,7 @@ class FunctionSettings(Settings):
 
     def faults(self) -> list[tuple[str, str]]:
         """Return what a server refuses, stand-ins in production, and unsigned deliveries outside of development. A
-
-        deployment without ENVIRONMENT is not a developer's machine.
+        deployment without ENVIRONMENT does not count as a developer's machine.
         """
         found = super().faults()
         if self.production:

@@ -1,7 +1,7 @@
-"""GoogleSQL cut into what matters for templates: code, strings, quoted identifiers, comments.
+"""GoogleSQL split into the pieces that matter for templates: code, strings, quoted identifiers, comments.
 
-After "Lexical structure and syntax" of the GoogleSQL reference: single, double and triple quotes, the prefixes
-r, b, rb and br, backslash escapes (in raw strings too a backslash keeps the quote after it from closing), comments
+Follows "Lexical structure and syntax" of the GoogleSQL reference: single, double and triple quotes, the prefixes r, b,
+rb and br, backslash escapes (in raw strings, too, a backslash keeps the next quote from closing the string), comments
 `--`, `#` and `/* */`. Joined, the pieces are always the whole text.
 """
 
@@ -34,7 +34,7 @@ _PIECE: Final = re.compile(
 class Piece(NamedTuple):
     """A piece of SQL. `body` is what is between quotes; `prefix` is r, b, rb or br in lower case.
 
-    The kind `open` is a quote or a comment that is never closed, with all that follows.
+    The kind `open` is a quote or a comment that is never closed, with everything after it.
     """
 
     kind: Kind

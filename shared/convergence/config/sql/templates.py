@@ -25,7 +25,7 @@ from convergence.errors import FINDINGS_MAX
 
 _TEMPORAL: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
 _TYPED_LITERALS: Final = _TEMPORAL | {"TIME", "NUMERIC", "BIGNUMERIC", "JSON"}
-# Functions that read text: a date given to them stays text.
+# Functions that parse text: a date passed to them stays text.
 _TEXT_FUNCTIONS: Final = frozenset(
     {
         *("PARSE_DATE", "PARSE_DATETIME", "PARSE_TIMESTAMP", "PARSE_TIME", "CONCAT", "REPLACE", "SUBSTR", "LEFT"),

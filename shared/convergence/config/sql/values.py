@@ -79,7 +79,8 @@ def python_value(kind: str, value: Any) -> Any:
 def bind(resolved: str | Mapping[str, Any]) -> tuple[str, dict[str, Parameter]]:
     """Return the SQL and its parameters of a resolved SQL key, ready for `Warehouse.query`.
 
-    `resolved` is what a step finds under `query`, `sql`, … : `{"sql": …, "parameters": …}`; plain text has none.
+    `resolved` is what a step finds under `query`, `sql`, … : `{"sql": …, "parameters": …}`; plain text has no
+    parameters.
     """
     from convergence.ports.warehouse import Parameter  # its many classes are needed only where SQL runs
 

@@ -1,8 +1,7 @@
 """Names that are known only when a step starts: results of earlier steps, and how the run ended.
 
-In the plan such a text is null, and the step's `deferred` holds the text:
-`[[key path], [part, …], is a query parameter]`, a part being text or `{"name": …}`. Filling never looks for
-templates again, so a value that looks like one stays text.
+In the plan such a string is null, and the step's `deferred` holds it: `[[key path], [part, …], is a query parameter]`,
+a part being text or `{"name": …}`. Filling never looks for templates again, so a value that looks like one stays text.
 """
 
 from __future__ import annotations
@@ -47,10 +46,10 @@ def with_templates(step: PlanStep) -> Mapping[str, Any]:
 
 
 def resolve_results(step: PlanStep, results: Mapping[str, Mapping[str, Any]]) -> PlanStep:
-    """Return the step as its processor receives it, with texts that name results of earlier steps filled.
+    """Return the step as its processor receives it, with strings that name results of earlier steps filled.
 
     Raises:
-        StepFailed: an earlier step did not return such a result, or a text would be too long.
+        StepFailed: an earlier step did not return such a result, or a string would be too long.
     """
     if not step.deferred:
         return step
@@ -64,8 +63,8 @@ def resolve_results(step: PlanStep, results: Mapping[str, Mapping[str, Any]]) ->
 def resolve_end_step(step: PlanStep, plan: Plan, extra: Mapping[str, Any]) -> PlanStep:
     """Return an end step with the run's outcome filled in.
 
-    `extra`: status, error_message, failed_step, started_at, … and `results`. What the run did not produce
-    (an error message after a success) is empty text.
+    `extra`: status, error_message, failed_step, started_at, … and `results`. What the run did not produce (an error
+    message after a success) is an empty string.
     """
     if not step.deferred:
         return step

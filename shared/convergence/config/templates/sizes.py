@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-TEXT_MAX: Final = 1 << 20  # characters of one filled text
+TEXT_MAX: Final = 1 << 20  # characters of one filled string
 PLAN_MAX: Final = 8 << 20  # characters of all that is filled in one plan
-DEPTH_MAX: Final = 200  # of lists and mappings; the JSON writer goes 254 levels deep
+DEPTH_MAX: Final = 200  # of lists and mappings; the JSON writer supports 254 levels
 
 
 class TooLarge(ValueError):
@@ -16,7 +16,7 @@ class TooLarge(ValueError):
 
 class Weights:
     """Sizes of JSON values. Shared lists and mappings are measured once: a few lines of names can expand to more than
-    any memory holds. Measured values have to stay alive as long as this does.
+    fits in any memory. Measured values have to stay alive as long as this does.
     """
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from convergence.config.templates.sizes import joined
 
 _PATH = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_-]+)*"
 SLOT: Final = re.compile(
-    # Backslashes are taken from the first of a row on, once: anything else takes quadratic time for a long row.
+    # Backslashes are matched once, from the first of a run: anything else takes quadratic time on a long run.
     rf"(?<!\\)(?P<escapes>\\*+)(?P<template>\{{\{{\s*(?P<a>{_PATH})\s*\}}\}}|\$?\{{\s*(?P<b>{_PATH})\s*\}})"
 )
 
@@ -111,7 +111,7 @@ def render(template: Template, scope: Mapping[str, Any]) -> Any:
 
 
 def lookup(scope: Mapping[str, Any], name: str) -> Any:
-    """Return the value of a dotted name. A key that is there as it is (dots included) comes first.
+    """Return the value of a dotted name. A key that exists literally (dots included) takes precedence.
 
     Raises:
         NoValue: nothing has that name.

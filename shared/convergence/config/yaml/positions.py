@@ -23,8 +23,8 @@ def path_text(path: KeyPath) -> str:
 class Positions:
     """Where each key of a file is.
 
-    `origins` leads from a key of the normalised form to the key that the author wrote, where the two differ.
-    `blocks` has the line on which the text of a block scalar (`|`) begins.
+    `origins` maps a key of the normalised form to the key that the author wrote, where the two differ. `blocks` has the
+    line on which the text of a block scalar (`|`) begins.
     """
 
     file: str
@@ -43,7 +43,7 @@ class Positions:
     def where(self, path: KeyPath, *, line: int | None = None) -> str:
         """Return `file:line:column` of the key, or of its nearest parent that the author wrote.
 
-        `line` counts from 0 within the text of the value; it moves the answer when the value is a block scalar.
+        `line` counts from 0 within the text of the value; it shifts the result when the value is a block scalar.
         """
         written = self.written(path)
         first = self.blocks.get(written)

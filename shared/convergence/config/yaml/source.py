@@ -20,7 +20,7 @@ from convergence.errors import WARNINGS_MAX, ConfigError, ConfigErrors
 BYTES_MAX: Final = 1 << 20
 DEPTH_MAX: Final = 64
 NODES_MAX: Final = 50_000
-CHARACTERS_MAX: Final = 4 << 20  # of all texts; those of an alias count each time
+CHARACTERS_MAX: Final = 4 << 20  # of all strings; those of an alias count each time
 
 _CORE = "tag:yaml.org,2002:"
 _SEXAGESIMAL = re.compile(r"[-+]?\d[\d_]*(?::[0-5]?\d)+(?:\.\d*)?")

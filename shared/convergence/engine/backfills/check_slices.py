@@ -17,7 +17,7 @@ _OF_THE_START: Final = frozenset({"fire_date", "yesterday"})
 def check_slices(services: Services, pipeline: str, step: Step) -> None:
     """Raise `InvalidInput` where the file's templates read no day that a slice sets, or one day of a longer slice.
 
-    What processors read of the run's days by themselves is not known here, so it can be confirmed.
+    Which of the run's days processors read by themselves is not known here, so the caller can confirm it.
     """
     try:
         names = services.catalog.get(pipeline).prepared.names

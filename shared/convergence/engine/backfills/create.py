@@ -117,7 +117,7 @@ async def create_backfill(services: Services, request: BackfillRequest) -> Backf
     """Store a backfill; `feed` starts its runs.
 
     Raises:
-        QuotaExceeded: as many backfills of the org are running as may.
+        QuotaExceeded: the org has the maximum number of running backfills.
         Everything that `plan_backfill` raises.
     """
     await check_running(services, request.org)

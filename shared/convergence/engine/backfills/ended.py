@@ -49,7 +49,7 @@ async def _lost(services: Services, backfill: Backfill, edited: Run) -> list[int
                 services, backfill.org, backfill.pipeline, backfill.parameters, backfill.credential_id, slices[index]
             )
             (found,) = await look_up(services, asked, [slices[index]])
-        except ConvergenceError:  # its pipeline is gone or wrong: the slice's own run says so
+        except ConvergenceError:  # its pipeline is missing or invalid: the slice's own run reports that
             lost.append(index)
         else:
             lost += [] if found.state in ("complete", "active") else [index]

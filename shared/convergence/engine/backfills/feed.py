@@ -107,7 +107,7 @@ async def pause(services: Services, org: str, backfill_id: str) -> Backfill:
 
 
 async def resume(services: Services, org: str, backfill_id: str) -> Backfill:
-    """Resume a paused or stopped backfill; one that stopped after failures counts them anew.
+    """Resume a paused or stopped backfill; one that stopped after failures restarts their count.
 
     Raises `QuotaExceeded` as `create_backfill` does.
     """
@@ -128,7 +128,7 @@ async def cancel_backfill(services: Services, org: str, backfill_id: str) -> Bac
     def edit(each: Backfill) -> Backfill:
         _refuse_over(each)
         left = {index: SliceState.OPEN for indexes in each.others.values() for index in indexes}
-        states = each.with_states(left)  # the runs of others go on
+        states = each.with_states(left)  # the runs of others continue
         return changed(each, status=BackfillStatus.CANCELLED, reason="cancelled on request", states=states, others={})
 
     cancelled = await _change(services, org, backfill_id, edit)
@@ -150,7 +150,7 @@ async def _round(services: Services, stored: StoredBackfill, *, conflicted: bool
             status, reason = BackfillStatus.DONE, _skipped(current)
     try:
         runs = [_run(services, current, index, token) for index in indexes]
-    except (NotFound, ConfigErrors) as error:  # its pipeline is gone or wrong
+    except (NotFound, ConfigErrors) as error:  # its pipeline is missing or invalid
         runs, indexes, status, reason = [], [], BackfillStatus.STOPPED, str(error)[:1000]
     waits = bool(current.window or current.others or runs) or status is BackfillStatus.RUNNING
     paused = status is BackfillStatus.PAUSED

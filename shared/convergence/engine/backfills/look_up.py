@@ -18,7 +18,7 @@ from convergence.errors import ConvergenceError
 from convergence.ports.documents import Order, Where
 
 _PAGE: Final = 500
-_PAGES_MAX: Final = 40  # runs that are looked at for what is complete: 20,000
+_PAGES_MAX: Final = 40  # of runs that are searched for complete slices: 20,000
 _STATES: Final = {
     RunStatus.COMPLETED: "complete",
     RunStatus.FAILED: "failed",
@@ -28,7 +28,7 @@ _STATES: Final = {
     RunStatus.PENDING: "active",
     RunStatus.QUEUED: "active",
 }
-# The worst of its days says what a slice is; one with a missing day is not decided by a run of the others.
+# A slice has the status of its worst day; one with a missing day is not decided by a run of the others.
 _WORST_FIRST: Final = ("failed", "missing", "active", "complete")
 # Days are compared as days and credentials by their id; a run that was forced did the same work.
 _NOT_COMPARED: Final = frozenset(
@@ -136,7 +136,7 @@ def _same(asked: Asked, run: Run, given: Mapping[str, Any]) -> bool:
     """Compare a run's parameters with those that the request would have had for the same days at the same moment.
 
     So defaults that depend on days are the same on both sides. A parameter that the file did not have then had its
-    default, and one that it does not have now says nothing. Secrets are neither in a backfill nor readable in a run.
+    default, and one that it does not have now is ignored. Secrets are neither in a backfill nor readable in a run.
     """
     loaded = asked.loaded
     specs = loaded.pipeline.parameters

@@ -99,7 +99,7 @@ async def send_again(services: Services, org: str | None, letter_id: str, *, by:
         raise InvalidInput(f"dead letter {letter_id} cannot be sent again: {kept}; have its sender send it")
     if HIDDEN.encode() in data:
         raise InvalidInput(f"dead letter {letter_id} cannot be sent again: its parameters were not kept, start the run")
-    # Published first: a crash in between sends it twice, which every handler takes, and never loses it.
+    # Published first: a crash in between sends it twice, which every handler tolerates, and never loses it.
     await services.bus.publish(_topic(dead_letter), [Message(data, _attributes(dead_letter))])
     reason = f"sent again to {_topic(dead_letter)}"
     closed = await _close(services, dead_letter, DeadLetterState.SENT, by, reason)

@@ -1,4 +1,4 @@
-"""Close dead letters that still need a decision: never one whose run was replayed, however late that came.
+"""Close dead letters that still need a decision: never one whose run was replayed, however late.
 
 A run's epoch decides whether its dead letters are open. So the commit that closes them depends on the version of each
 run as it was read, and writes the run as it is.

@@ -67,11 +67,11 @@ async def plan_discards(services: Services, criteria: Filter, *, reason: str) ->
 async def discard_all(
     services: Services, criteria: Filter, *, reason: str, by: str, cursor: str | None = None
 ) -> Discarded:
-    """Discard the open dead letters that a filter finds, those that there are now; one call looks at so many.
+    """Discard the open dead letters that a filter finds, those that exist now; one call looks at a limited number.
 
     Raises:
         InvalidInput: the reason is empty or too long, or the cursor is unknown.
-        Conflict: one is being changed all the time; those before it are closed, so the call can be repeated.
+        Conflict: one keeps changing; those before it are closed, so the call can be repeated.
     """
     check_reason(reason)
     now = services.clock.now()

@@ -1,7 +1,7 @@
 """Keep replays of many dead letters going: the first alone, then as many a minute as asked for.
 
-The stored object moves before a run is replayed, and a run that is in a later epoch has been: each round can be
-repeated, and after an acknowledged pause no further round begins.
+The stored object moves before a run is replayed, and a run that is in a later epoch has been replayed: each round can
+be repeated, and after an acknowledged pause no further round begins.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _judged(counted: _Counted) -> DeadLetterReplay:
 
 
 async def _take(services: Services, replay: DeadLetterReplay) -> DeadLetterReplay:
-    """Put the next dead letters into the window, as many as the rate allows; before the first has passed, one.
+    """Put the next dead letters into the window, as many as the rate allows; only one until the first has passed.
 
     Those of orgs without room are passed over, and looked for again once the others are done.
     """
@@ -180,7 +180,7 @@ async def _take(services: Services, replay: DeadLetterReplay) -> DeadLetterRepla
 
 
 async def _start(services: Services, stored: StoredReplay, before: DeadLetterReplay) -> tuple[StoredReplay, bool]:
-    """Replay the runs of the window that are not yet; tell whether others can be taken in the place of some.
+    """Replay the runs of the window that were not replayed yet; return whether others can take the place of some.
 
     Those of orgs without room leave the window again where other orgs wait as well, and the next ones are looked for
     from where these were, `before`; what else cannot begin now stays for the next round.
@@ -201,7 +201,7 @@ async def _start(services: Services, stored: StoredReplay, before: DeadLetterRep
             continue
         except ConvergenceError as error:
             if await _is_replayed(services, pending):
-                continue  # another process came first, after the look above: its end counts, like that of any other
+                continue  # another process came first, after the check above: its end counts, like that of any other
             problem = f"run {pending.run_id}: {error}"[:_REASON_MAX]
             window.pop(letter_id)
             refused.append(letter_id)
@@ -253,6 +253,6 @@ async def _replay_one(services: Services, replay: DeadLetterReplay, letter_id: s
 async def _check_not_the_operators(services: Services, pending: Pending) -> None:
     """Raise `Denied` for a pipeline that only the operator may run."""
     run = (await require_run(services, pending.org, pending.run_id)).run
-    with suppress(NotFound, InvalidInput, ConfigErrors):  # its file is gone or broken: the pinned plan goes on
+    with suppress(NotFound, InvalidInput, ConfigErrors):  # its file is missing or invalid: the pinned plan is used
         if services.catalog.get(run.pipeline).pipeline.auth_type == "admin_key":
             raise Denied(f"{run.pipeline} can only be run with the operator's key.")

@@ -16,7 +16,7 @@ from convergence.errors import InvalidInput, NotFound
 from convergence.ports.documents import Order, Page, Where
 
 PAGE_MAX: Final = 500
-SCANNED_MAX: Final = 2_000  # dead letters that one call looks at; its cursor leads on
+SCANNED_MAX: Final = 2_000  # dead letters that one call looks at; its cursor continues from there
 COUNTED_MAX: Final = 20_000
 
 

@@ -53,7 +53,7 @@ async def plan(services: Services, request: ReplaysRequest) -> ReplaysPlan:
     """Check a request and count what it would do; store nothing.
 
     Raises:
-        InvalidInput: a number out of its range, parameters without a pipeline, or that it does not take.
+        InvalidInput: a number out of its range, parameters without a pipeline, or that it does not accept.
         NotFound: the pipeline.
     """
     if not 1 <= request.per_minute <= PER_MINUTE_MAX:
@@ -73,7 +73,7 @@ async def create(services: Services, request: ReplaysRequest) -> DeadLetterRepla
     """Store the request; the next feed starts its first replay.
 
     Raises:
-        QuotaExceeded: as many of the org are running as may.
+        QuotaExceeded: the org has the maximum number of running replays.
         InvalidInput: nothing is found, or what `plan` raises.
     """
     found = await plan(services, request)
@@ -165,7 +165,7 @@ async def pause(services: Services, org: str | None, replay_id: str) -> DeadLett
 
 
 async def resume(services: Services, org: str | None, replay_id: str) -> DeadLetterReplay:
-    """Go on: a stopped one begins with a single replay again and counts failures anew.
+    """Resume: a stopped one begins with a single replay again and restarts its count of failures.
 
     Raises:
         NotFound: there is none.

@@ -51,9 +51,9 @@ class _Pass:
 
 
 async def admission_pass(services: Services) -> Admitted:
-    """Admit queued runs until there is no ready org, no place, or the pass has done its share.
+    """Admit queued runs until no org is ready, no place is free, or the pass has done its share.
 
-    At most one in each process: another one would only meet its conflicts.
+    At most one in each process: another one would only conflict with it.
     """
     async with services.cache.lock("admission"):
         return await _pass(services)
@@ -88,10 +88,10 @@ async def _pass(services: Services) -> Admitted:
 
 
 async def _room(services: Services, current: _Pass) -> int:
-    """Return how many places the installation has; at most so many orgs are worth a look.
+    """Return how many places the installation has; more orgs than that are not worth checking.
 
-    The caps are read again when the places found are taken, or when an org was looked at in vain: another pass may
-    have taken what was free.
+    The caps are read again when the places found are taken, or when an org was checked in vain: another pass may have
+    taken what was free.
     """
     caps = installation_caps(services)
     if not caps:
@@ -122,12 +122,12 @@ async def _next_org(services: Services, current: _Pass) -> None:
         return
     try:
         again, admitted = await admit_next(services, queue, document.version, moved)
-    except Conflict:  # look at the org again, in its place
+    except Conflict:  # check the org again, in its place
         again, admitted = moved, False
     except Transient as error:
         logger.warning("queue of %s: %s; it is tried again in the next pass", org, error)
         return
-    except Exception as error:  # an org whose run cannot be looked at holds up no other
+    except Exception as error:  # an org whose run cannot be checked does not block the others
         logger.warning("queue of %s: %s; it is tried again in a minute", org, error, exc_info=error)
         await _put_off(services, queue, document.version, str(error))
         return
@@ -140,7 +140,7 @@ async def _next_org(services: Services, current: _Pass) -> None:
 
 
 async def _put_off(services: Services, queue: OrgQueue, version: int, reason: str) -> None:
-    with suppress(Conflict, Transient):  # then it comes again with the next pass
+    with suppress(Conflict, Transient):  # then the next pass tries it again
         await rest(services, queue, version, reason=reason[:1000])
 
 

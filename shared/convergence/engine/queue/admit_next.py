@@ -35,7 +35,7 @@ async def admit_next(services: Services, queue: OrgQueue, version: int, start: f
     """Admit the org's next run at the virtual time `start`, or note what the org waits for.
 
     Raises:
-        Conflict: the queue, a cap or the run has changed; look at the org again.
+        Conflict: the queue, a cap or the run has changed; check the org again.
     """
     heads = await first_runs(services, queue)
     if not heads:
@@ -65,7 +65,7 @@ async def admit_next(services: Services, queue: OrgQueue, version: int, start: f
 
 
 async def _admit(services: Services, queue: OrgQueue, version: int, head: Head, start: float) -> Turn:
-    """Start the run, or take it out of the way of the org's next one.
+    """Start the run, or move it out of the way of the org's next one.
 
     Raises `CapReached`, `RateLimited`, `QuotaExceeded` and `Conflict`.
     """

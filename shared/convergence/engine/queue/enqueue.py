@@ -28,7 +28,7 @@ async def enqueue(services: Services, run: Run, priority: Priority = Priority.IN
     """Store a checked run as a queued one, and hint at it; one commit. Return it.
 
     Raises:
-        QuotaExceeded: as many runs of the org wait as may.
+        QuotaExceeded: the org has the maximum number of waiting runs.
     """
     waiting = queued(services, run, priority, f"queued ({run.trigger})", token=run.token)
     assert waiting.queue is not None, "queued() gives it a place"

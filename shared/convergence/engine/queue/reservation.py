@@ -69,7 +69,7 @@ def rate_of(services: Services, pipeline: str) -> int | None:
     """Return how many runs of a pipeline an org may start in a minute; None: as many as it likes."""
     try:
         return services.catalog.get(pipeline).pipeline.rate_limit_per_minute
-    except (NotFound, InvalidInput, ConfigErrors):  # its file is gone or broken: admission says so
+    except (NotFound, InvalidInput, ConfigErrors):  # its file is missing or invalid: admission reports that
         return None
 
 

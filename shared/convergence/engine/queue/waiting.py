@@ -80,7 +80,7 @@ def paused_text(pipeline: str, reason: str) -> str:
 def ready_write(org: str, pools: Sequence[str]) -> Patch:
     """Return the write that marks pools of an org as waiting; it fences every admission that read the queue before.
 
-    What an org that is ready waited for before is taken away: it has its turn.
+    A ready org no longer waits for what it waited for before: it has its turn.
     """
     return Patch(
         queue_path(org),

@@ -107,7 +107,7 @@ async def _wake_all(services: Services, orgs: Iterable[str]) -> None:
     for org in orgs:
         try:
             await wake(services, org)
-        except (TypeError, ValueError) as error:  # one that cannot be read holds up no other
+        except (TypeError, ValueError) as error:  # one that cannot be read does not block the others
             logger.warning("queue of %s: %s", org, error, exc_info=error)
 
 

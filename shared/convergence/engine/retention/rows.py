@@ -17,7 +17,7 @@ _QUARANTINE: Final = "org_meta_quarantine_rows"
 async def remove_rows(services: Services, *, wake: bool) -> int:
     """Remove rows that have expired; return how many. `wake` False: only in a warehouse that is in use.
 
-    BigQuery is not asked: partitions expire there, the log's (infra/bigquery.tf) and those of `kept_by_partitions`.
+    BigQuery is not queried: partitions expire there, the log's (infra/bigquery.tf) and those of `kept_by_partitions`.
     """
     warehouse = services.warehouse
     return await warehouse.remove_expired(_expired(services), wake=wake) if isinstance(warehouse, RowRemover) else 0

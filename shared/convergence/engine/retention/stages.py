@@ -17,7 +17,7 @@ _EVER: Final = "9999"  # later than every time
 
 
 async def remove_stages(services: Services) -> int:
-    """Remove stages of which nothing was written for days, but for those of steps that may go on; return how many.
+    """Remove stages that were not written to for days, except those of steps that may continue; return how many.
 
     A step may rest for longer (its server was down), and then needs what its earlier slices staged.
     """

@@ -1,7 +1,7 @@
 """The sweep: mark a run as being removed, then remove its children, then the run; small commits, bounded work.
 
-A marked run cannot be replayed, so whatever its children are at any moment, no run needs them. A crash goes on with
-the next sweep: what is marked is still found by its time.
+A marked run cannot be replayed, so whatever its children are at any moment, no run needs them. After a crash the next
+sweep continues: what is marked is still found by its time.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ async def _rows(services: Services) -> None:
     try:
         await remove_rows(services, wake=False)
         await remove_stages(services)
-    except ConvergenceError as error:  # a warehouse that cannot be written holds up no schedule
+    except ConvergenceError as error:  # a warehouse that cannot be written does not block schedules
         logger.warning("old rows of the warehouse: %s; the next sweep tries again", error)
 
 

@@ -22,7 +22,7 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """How many records have expired. `older_runs` are of releases before there was a retention.
+    """How many records have expired. `older_runs` are of releases that had no retention.
 
     `rows`: of the warehouse's log and quarantine; None: another process has the warehouse open.
     """

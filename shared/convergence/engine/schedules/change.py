@@ -85,7 +85,8 @@ async def add_schedule(
     Raises:
         NotFound: the pipeline.
         Conflict: there is one of this name for the pipeline and credential.
-        InvalidInput: no cron, a parameter, `paused_until`, the credential, or the org has as many schedules as it may.
+        InvalidInput: no cron, a parameter, `paused_until`, the credential, or the org has the maximum number of
+            schedules.
     """
     if change.cron is None:
         raise InvalidInput("a new schedule needs a cron expression")

@@ -65,7 +65,7 @@ async def create(services: Services, schedule: Schedule, switch: Edit = unchange
 
     Raises:
         Conflict: there is one of this name for the pipeline and credential.
-        InvalidInput: the name, a parameter, or the org has as many schedules as it may.
+        InvalidInput: the name, a parameter, or the org has the maximum number of schedules.
     """
     if schedule.name == DEFAULT_NAME:
         raise InvalidInput(f"{DEFAULT_NAME!r} is the name of the schedule in the pipeline's file; choose another name")

@@ -1,7 +1,7 @@
 """The scheduler's tick: turn due schedules into queued runs and recorded skips.
 
 A firing creates its run and moves its schedule in one commit, whose precondition is the schedule's version: any number
-of ticks, restarts and instances make one run of an instant. Planning is left to admission, so that a tick is cheap.
+of ticks, restarts and instances create one run for an instant. Planning is left to admission, so that a tick is cheap.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ async def _decide_page(services: Services, due: Sequence[StoredSchedule], now: d
         except (Transient, Conflict) as error:  # says nothing about the schedule: the next tick decides it
             logger.warning("schedule %s: %s; the next tick tries again", stored.schedule.schedule_id, error)
             continue
-        except Exception as error:  # one that cannot be decided holds up no other
+        except Exception as error:  # one that cannot be decided does not block the others
             unforeseen = None if isinstance(error, ConvergenceError) else error
             logger.warning("schedule %s: %s", stored.schedule.schedule_id, error, exc_info=unforeseen)
             firing = stopping(services, stored, str(error), now)

@@ -27,7 +27,7 @@ def unchanged(schedule: Schedule) -> tuple[Schedule, list[Write]]:
 
 
 def paused(services: Services, now: datetime, *, until: datetime | None = None) -> Edit:
-    """Return the edit that pauses for good or until a time, with what has come by now recorded as skipped.
+    """Return the edit that pauses for good or until a time, with what is due by now recorded as skipped.
 
     Raises:
         InvalidInput: `until` is not in the future, or too far in it; the edit raises it for a stopped schedule.
@@ -68,8 +68,8 @@ def stopped(services: Services, schedule: Schedule, reason: str, now: datetime) 
 def retimed(before: Schedule, after: Schedule, now: datetime) -> Schedule:
     """Return `after` with other times than `before`: they count from now on.
 
-    A slot that has come stays, and everything else through now is decided. Where several have come, as in a catch-up,
-    the new times hold for all after the first one: none is lost.
+    A slot that is due stays, and everything else through now is decided. Where several are due, as in a catch-up, the
+    new times hold for all after the first one: none is lost.
     """
     if before.slot is not None and before.slot <= now:
         through = max(before.slot, before.decided_through or before.slot)
@@ -84,7 +84,7 @@ def from_now(schedule: Schedule, now: datetime) -> Schedule:
     if schedule.state is not ScheduleState.ENABLED:
         return placed(schedule, None)
     if schedule.slot is not None and schedule.slot <= now:
-        return schedule  # an instant that has come, and waits for a tick or for its jitter, stays to be decided
+        return schedule  # an instant that has passed, and waits for a tick or for its jitter, stays to be decided
     if schedule.paused_until is not None and schedule.paused_until > now:
         return placed(schedule, next_slot(_INSTANTS, schedule.timing, schedule.paused_until))
     return moved(_INSTANTS, schedule, now)

@@ -61,7 +61,7 @@ async def change(
 
     Raises:
         NotFound: the org has no such schedule.
-        Conflict: other writers keep coming first.
+        Conflict: other writers keep committing first.
     """
     for _ in range(_ATTEMPTS):
         schedule, version = await require_schedule(services, org, schedule_id)

@@ -1,7 +1,7 @@
 """Bring an org's schedules in line with the pipelines' files and with its credentials.
 
-Wanted are those of each pipeline with a `schedule` of which a run would be accepted now: one for every usable
-credential of its provider, or a single one when no step opens a credential. What an org changed itself stays.
+A pipeline gets them if it has a `schedule` and a run of it would be accepted now: one for every usable credential of
+its provider, or a single one when no step opens a credential. What an org changed itself stays.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ async def sync_requested(services: Services) -> int:
             if await _try(services, slug) is not None:
                 synced.add(slug)
         done = [Delete(each.path) for each in page.documents if each.data["org"] in synced]
-        if done:  # those that came meanwhile are not among them, and those that failed stay for the next tick
+        if done:  # those that were added meanwhile are not among them, and those that failed stay for the next tick
             await services.documents.commit(done)
         if len(page.documents) < _PAGE or not done:
             return len(synced)
@@ -78,7 +78,7 @@ async def _try(services: Services, slug: str) -> Synced | None:
     try:
         return await sync_org(services, slug)
     except NotFound:
-        return Synced()  # the org is gone
+        return Synced()  # the org no longer exists
     except Exception as error:
         logger.warning("schedules of %s are not up to date: %s", slug, error, exc_info=error)
         return None

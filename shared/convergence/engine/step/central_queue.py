@@ -91,5 +91,5 @@ async def _queued(services: Services, org: str) -> list[Run]:
 def _domain(services: Services, pipeline: str) -> str | None:
     try:
         return services.catalog.get(pipeline).pipeline.domain
-    except (NotFound, InvalidInput, ConfigErrors):  # its file is gone or broken
+    except (NotFound, InvalidInput, ConfigErrors):  # its file is missing or invalid
         return None

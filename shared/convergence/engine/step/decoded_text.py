@@ -1,4 +1,4 @@
-"""What a text says where it stands as base64, base32, hex or the numbers of bytes.
+"""Decodes the parts of a text that are base64, base32, hex or the numbers of bytes.
 
 An encoder inside another one (a Basic header in a body that is logged as base64) writes characters that no form of
 a secret predicts. So what looks encoded is decoded, and searched like any other text.

@@ -1,7 +1,7 @@
 """Writes of a step that happen at most once across epochs, as long as their input does not change.
 
 A process may die after the warehouse committed and before the state did; the replay is a new epoch and must know what
-took effect in those before. So each write has a name that does not depend on the epoch, its job id is a hash of run,
+took effect in earlier ones. So each write has a name that does not depend on the epoch, its job id is a hash of run,
 step, epoch and name, and before a write the same name is closed in every earlier epoch (design: docs/engine.md §12).
 """
 

@@ -13,7 +13,7 @@ _SHIPPED: Final = "convergence.processors"
 def failing_frame(error: BaseException, processor: Processor) -> str | None:
     """Return the innermost frame in the processor's package as `package.module:12 in function`, None without one.
 
-    Module names, no paths: no folder of this machine gets into an error.
+    Module names, not paths: an error must not contain folders of this machine.
     """
     module = type(processor).__module__
     package = _SHIPPED if module.startswith(f"{_SHIPPED}.") else module.partition(".")[0]

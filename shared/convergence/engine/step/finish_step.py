@@ -30,7 +30,7 @@ ACK: Final = Ack()
 async def finish_step(claimed: StepDelivery, held: StoredStep, outcome: Outcome, *, began: datetime) -> Answer:
     """Commit `outcome` against the version that the lease holds. A newer owner wins: then this result is dropped.
 
-    While the state cannot be written, the outcome is kept: a step that is done is not done again for a full disk.
+    While the state cannot be written, the outcome is kept: a step that is done is not repeated because of a full disk.
     """
     delivery = changed(claimed, held=held)
     answer: Answer = ACK
@@ -121,7 +121,7 @@ async def fail(delivery: StepDelivery, error: Mapping[str, Any]) -> None:
     """Write the final failure and its dead letter in one commit, then fail the run.
 
     An end step fails alone; a step whose failure is tolerated is done, with the error kept. So are the counts of
-    crashes, for those who look.
+    crashes, for later analysis.
     """
     now, run, planned = delivery.now(), delivery.run, delivery.planned
     changes = {**NO_LEASE, "failures": delivery.step.failures + 1, "error": error, "finished_at": now}
@@ -147,8 +147,8 @@ def until_due(delivery: StepDelivery) -> Answer:
 def delay_s(*, backoff_s: float, failures: int, fraction: float, at_least_s: float = 0.0) -> float:
     """Return seconds to wait after the `failures`-th failure (from 1).
 
-    `backoff_s` doubles with each failure; half of it is fixed and half is random (`fraction` in [0, 1)), so that
-    steps which failed together do not come back together. It is never less than the other side asked for.
+    `backoff_s` doubles with each failure; half of it is fixed and half is random (`fraction` in [0, 1)), so that steps
+    that failed together are not retried together. It is never less than the wait that the other side requested.
     """
     full = min(DELAY_MAX_S, backoff_s * 2.0 ** min(failures - 1, 30))
     return max(at_least_s, full * (0.5 + fraction / 2))

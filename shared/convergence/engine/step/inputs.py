@@ -21,7 +21,7 @@ _DATES: Final = ("start_date", "end_date")
 def input_digest(run: Run, plan: Plan, planned: PlanStep, configs_dir: Path) -> str:
     """Return the digest of the filled config, the files that it names, parameters, variables and dates.
 
-    Secret parameters and credentials are left out: a new key does not make other data.
+    Secret parameters and credentials are left out: a new key does not change the data.
     """
     dates = [plan.core.get(name) for name in _DATES]
     given = [planned.ps_type, planned.config, run.parameters, plan.variables, dates]

@@ -35,7 +35,7 @@ class Lease:
         self.held = held
         self.stopped: str | None = None
         self.timed_out = False
-        self.loading = False  # set while rows are made visible; each renewal stores it for those who look
+        self.loading = False  # set while rows are made visible; each renewal stores it for readers of the run
         self.limit_s, self.limited_by = limit
         self._ends_at = asyncio.get_running_loop().time() + self.limit_s
         self._task: asyncio.Task[object] | None = None

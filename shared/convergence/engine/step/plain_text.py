@@ -10,8 +10,8 @@ from typing import Final
 from unicodedata import normalize
 
 _ROUNDS_MAX: Final = 6  # of escapes inside escapes; each is one pass over the text
-# Characters that are not seen (controls, joiners, soft hyphens, marks of direction, variants): they break a word for
-# a search, and for no reader. Colours of a terminal are sequences of such.
+# Invisible characters (controls, joiners, soft hyphens, marks of direction, variants): they break a word for a search,
+# but not for a reader. Terminal colours are sequences of them.
 _UNSEEN: Final = (
     "\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffd\U000e0000-\U000e0fff"
@@ -42,10 +42,10 @@ class PlainText:
 
 
 def plain(text: str) -> PlainText:
-    r"""Undo escapes of JSON, Python, C, URLs and HTML, also nested ones, and leave out spaces, `+`, `\` and the unseen.
+    r"""Undo escapes of JSON, Python, C, URLs and HTML, nested ones too; drop spaces, `+`, `\` and the invisible.
 
-    Variants of characters (full width, bold) become the plain ones. White space and `+` go because encoders break
-    lines and write a blank as `+`. The time is linear in the text.
+    Variants of characters (full width, bold) become the plain ones. White space and `+` are dropped because encoders
+    break lines and write a space as `+`. The time is linear in the text.
     """
     if not text.isascii():
         text = "".join(_unvaried(char) for char in text)

@@ -29,7 +29,7 @@ class Redactor:
 
     A text is searched with its escapes undone (`plain_text`), so nested and mixed escapes need no forms of their own;
     what looks like base64, base32, hex or numbers of bytes is decoded and searched too (`decoded_text`). Upper and
-    lower case are the same. The time is linear in the text.
+    lower case are the same. The time is linear in the length of the text.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:

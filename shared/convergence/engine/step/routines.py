@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 async def ensure_routines(services: Services, called: str) -> None:
     """Synchronise once in a process, and only where this process is the only one that could.
 
-    On Google Cloud a deployment does it: there, looking would cost every cold start a job. A file that is wrong stops
-    only the calls of its own procedure: that is tried again, and its error raised.
+    On Google Cloud a deployment does it: there, a check would cost every cold start a job. A file that is wrong stops
+    only the calls of its own procedure: that is retried, and its error raised.
     """
     if not services.settings.sole_process:
         return

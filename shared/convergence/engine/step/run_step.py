@@ -46,7 +46,7 @@ async def on_step_ready(services: Services, delivery: Delivery) -> Answer:
 
 
 async def run_step(services: Services, ready: StepReady, *, first: bool = False) -> Answer:
-    """Carry a step as far as this process can. Every exit leaves a state from which a repeat continues.
+    """Advance a step as far as this process can. Every exit leaves a state from which a repeat continues.
 
     `first`: the message is delivered for the first time, so most likely the step has no document yet.
     """
@@ -82,9 +82,9 @@ async def _carry(services: Services, ready: StepReady, *, isolated: bool, absent
 async def _look(
     services: Services, stored: StoredRun, plan: Plan, planned: PlanStep, *, isolated: bool, absent: bool = False
 ) -> Answer | None:
-    """Decide by what is stored. `absent`: suppose that the step is not, since reading nothing is billed too (ADR 16).
+    """Decide by what is stored. `absent`: assume that the step is not, because reading nothing is billed, too (ADR 16).
 
-    What is decided on that supposition holds only if it creates the step's document, for that proves it.
+    A decision on that assumption holds only if it creates the step's document, which proves the assumption.
     """
     run = stored.run
     record = record_id(planned, run.epoch)

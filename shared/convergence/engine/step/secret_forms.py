@@ -50,10 +50,10 @@ def _of_text(text: str) -> Iterator[str]:
 
 
 def escaped(part: str) -> Iterator[str]:
-    """Yield a text, and with a backslash in it also how JSON writes it, up to three times over.
+    """Yield a text and, if it has a backslash, also its JSON escapes, nested up to three times.
 
     Where a text has backslashes of its own, undoing escapes gives another result for each number of them, and for one
-    that a character which is not seen parts from what it escapes.
+    that an invisible character separates from what it escapes.
     """
     yield part
     if "\\" in part:

@@ -94,7 +94,7 @@ class StepCredentials:
 
 def source_of(services: Services, run: Run, planned: PlanStep) -> str:
     """Return the provider whose data a step of another one's pipeline handles: its `config.provider`, or the provider
-    that its processor is of. Empty without one, and for a seed: that is of no account."""
+    that its processor is of. Empty without one, and for a seed, which does not belong to an account."""
     config = planned.config.get("config")
     named = config.get("provider") if isinstance(config, Mapping) else None
     family, _, part = planned.ps_type.partition(".")

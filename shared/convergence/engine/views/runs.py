@@ -212,8 +212,8 @@ def _step_view(run: Run, planned: PlanStep, stored: Mapping[str, StoredStep], no
 
 
 def _shown_status(run: Run, planned: PlanStep, step: Step) -> StepStatus:
-    """Return the step's status, processing for a running one that loads its rows, or cancelled for one that the end of
-    its run left where it was.
+    """Return the step's status, processing for a running one that loads its rows, or cancelled for one that was left
+    unfinished when its run ended.
 
     End steps begin after the end; those that are not done when the run is closed are left too.
     """

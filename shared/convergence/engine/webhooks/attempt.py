@@ -1,4 +1,4 @@
-"""One request to a receiver: signed, bounded in time, to an address that was checked; what came of it, in words.
+"""One request to a receiver: signed, bounded in time, to an address that was checked; and its outcome, in words.
 
 What is recorded names the receiver's host at most: an address may hold a secret. An answer's body is not read.
 """
@@ -86,7 +86,7 @@ async def _send(services: Services, webhook: Webhook, delivery: WebhookDelivery)
         timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
         extensions={"reach": DEFAULT_REACH},
     )
-    async with request as answer:  # its body is a stranger's and is left alone; the connection ends with it
+    async with request as answer:  # its body comes from a third party and is not read; the connection ends with it
         return answer.status_code, retry_after_s(answer.headers, now.timestamp()) or 0.0
 
 

@@ -80,7 +80,7 @@ async def create_webhook(services: Services, org: str, change: WebhookChange) ->
     Raises:
         NotFound: the org.
         InvalidInput: no address, or a value that a webhook cannot have.
-        QuotaExceeded: the org has as many as it may.
+        QuotaExceeded: the org has the maximum number of webhooks.
     """
     if change.url is None:
         raise InvalidInput("a new webhook needs an address (url)")
@@ -108,7 +108,7 @@ async def update_webhook(services: Services, org: str, webhook_id: str, change: 
 
 
 async def rotate_secret(services: Services, org: str, webhook_id: str, *, overlap: timedelta) -> WithSecret:
-    """Add a secret; the one before signs beside it for the overlap, older ones do no longer.
+    """Add a secret; the previous one also signs during the overlap, older ones no longer do.
 
     Raises:
         NotFound: the webhook.

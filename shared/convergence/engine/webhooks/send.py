@@ -1,7 +1,7 @@
 """Send what is due: hints wake, the delivery's document decides, one owner at a time.
 
 An attempt is claimed in its document before the request and recorded after it. A process that dies in between leaves a
-claim that runs out, and the delivery is sent again: at least once, under the same id.
+claim that expires, and the delivery is sent again: at least once, under the same id.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ async def send_test(services: Services, org: str, webhook_id: str) -> WebhookDel
 
     Raises:
         NotFound: the webhook.
-        RateLimited: the org has asked for as many as it may in a minute; each waits for a stranger's server.
+        RateLimited: the org has requested as many as are allowed in a minute; each waits for a third party's server.
     """
     webhook = await require_webhook(services, org, webhook_id)
     taken = services.cache.webhook_tests.take(org, services.clock.now().timestamp())
@@ -171,7 +171,7 @@ async def _send(services: Services, claimed: WebhookDelivery, version: int, webh
     try:
         await commit(services.documents, [Replace(after.path, version, after.to_data())], token)
     except Conflict:
-        return after  # its claim had run out and another owner has it
+        return after  # its claim had expired and another owner has it
     _note(services, after)
     return after
 

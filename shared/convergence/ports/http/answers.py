@@ -14,10 +14,10 @@ from convergence.ports.http.reported_errors import SHOWN_MAX, reason_of, reports
 from convergence.ports.http.waits import rate_limit_wait_s, retry_after_s
 
 Redact = Callable[[str], str]
-_MASKED_MAX: Final = 8_192  # characters of a provider's reason that are looked at
+_MASKED_MAX: Final = 8_192  # characters of a provider's reason that are inspected
 BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 REFUSED: Final = frozenset({401, 403})
-# Reasons that mean "slow down" under other statuses than 429, without case and marks.
+# Reasons that mean "slow down" under statuses other than 429; case and punctuation are ignored.
 RATE_LIMITS: Final = frozenset(
     {
         *("ratelimitexceeded", "userratelimitexceeded", "quotaexceeded", "dailylimitexceeded"),  # Google
@@ -29,11 +29,11 @@ _REASONS: Final = ("reason", "status", "code", "type", "__type", "error")
 
 
 async def read_body(response: httpx.Response, where: str, *, bytes_max: int) -> bytes:
-    """Return the body of an answer that is still coming.
+    """Return the body of an answer that is still arriving.
 
     Raises:
-        StepFailed: it has more than `bytes_max` bytes. It is decompressed piece by piece: a small answer cannot swell
-            unseen.
+        StepFailed: it has more than `bytes_max` bytes. It is decompressed piece by piece, so that a small answer cannot
+            expand beyond the limit unnoticed.
     """
     body = bytearray()
     pieces = response.aiter_bytes() if "content-encoding" in response.headers else response.aiter_raw()
@@ -118,7 +118,7 @@ def refused(
     if (status == 403 and wait_s is not None) or (400 <= status < 500 and status != 401 and _is_rate_limit(message)):
         return Throttled(f"{where} answers {status}: a rate limit is used up", retry_after_s=wait_s or 0.0)
     if status in REFUSED:
-        # The provider's own words are left out: they may quote the key.
+        # The provider's own message is left out: it may quote the key.
         reason = "does not recognize the credential" if status == 401 else "says that the credential lacks a permission"
         return CredentialRejected(f"{where} {reason} ({status}). {renew}".rstrip())
     if 300 <= status < 400:

@@ -23,7 +23,7 @@ _JWT_BEARER: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 def is_app(fields: Any) -> bool:
-    """Return whether `fields` are those of an app. Raises `StepFailed`, without their text, for an app of no
+    """Return whether `fields` are those of an app. Raises `StepFailed`, without quoting them, for an app without a
     tenant, and for one without a secret or assertion.
     """
     if isinstance(fields, Mapping) and fields.keys() == _NAMES:

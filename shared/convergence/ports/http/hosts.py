@@ -1,7 +1,7 @@
-"""Which hosts the caller's code may ask: a check that holds for every request of the step that set it.
+"""The hosts that the caller's code may call: a check that applies to every request of the step that set it.
 
 The transport cannot know whose step sends a request through the client that all share, and a processor may build an
-address from anything. So the check travels in the context of the step's tasks, and the transport asks it each time.
+address from anything. So the check travels in the context of the step's tasks, and the transport calls it each time.
 """
 
 from __future__ import annotations

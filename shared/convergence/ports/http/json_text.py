@@ -24,10 +24,10 @@ _LONG: Final = b"0" * (_FLOAT_DIGITS + 2)  # with the point; an integer above 64
 _RUN: Final = re.compile(_LONG + b"0*+")
 _SMALL: Final = b"00-000"
 _UNDERFLOW: Final = re.compile(rb"[eE]-[0-9]{3,}+(?=[\s,\]}]|$)")
-# A number that no quote ends: outside of texts. Possessive, so that it takes time in its length only.
+# A number that is not followed by a quote: outside of strings. Possessive, so the time is linear in its length.
 _NUMBER: Final = re.compile(rb"([0-9]++(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+)(?=[\s,\]}]|$)")
 
-_KEY: Final = re.compile(rb'"[ \t\r\n]*+:')  # the end of a key; also found in texts with an escaped quote
+_KEY: Final = re.compile(rb'"[ \t\r\n]*+:')  # the end of a key; also found in strings with an escaped quote
 
 _TEXT_OR_NUMBER: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|-?[0-9]++(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+')
 
@@ -36,11 +36,11 @@ def read_json(body: bytes, *, exact: bool = False) -> Any:
     """Return the value of a JSON text.
 
     Integers of 64 bits are int, all others Decimal. A number with a point or an exponent is a float when a float
-    returns its digits unchanged (at most 15 significant ones), else Decimal; with `exact` it always is Decimal.
+    reproduces its digits unchanged (at most 15 significant ones), else Decimal; with `exact` it always is Decimal.
 
-    Raises `ValueError` for what is not JSON, and for a number that is above all floats (1e309).
+    Raises `ValueError` for what is not JSON, and for a number beyond the range of floats (1e309).
     """
-    value = orjson.loads(body)  # first of all: it refuses what the standard library lets through (NaN, surrogates)
+    value = orjson.loads(body)  # first, because it refuses what the standard library accepts (NaN, surrogates)
     if not exact and not has_long_number(body):
         return value
     try:
@@ -75,7 +75,7 @@ def has_long_number(body: bytes) -> bool:
 def twin_key(body: bytes) -> str | None:
     """Return a key that one object of a JSON text has more than once: all but one of its values would be lost.
 
-    None where there is no such key, and for what is not JSON. Nearly as quick as reading the text: keys are counted.
+    None if there is no such key, and for text that is not JSON. Nearly as fast as parsing it: only keys are counted.
     """
     try:
         if len(_KEY.findall(body)) == _keys(orjson.loads(body)):
@@ -108,8 +108,8 @@ def _twins(pairs: list[tuple[str, Any]]) -> list[str]:
 
 
 def quote_long_numbers(body: bytes) -> bytes:
-    """Return a JSON text, in which each number that has more digits than a float, or no int64 holds, is a text with all
-    its digits. What is not JSON comes back as it is, or nearly so."""
+    """Return a JSON text, in which each number that has more digits than a float, or does not fit an int64, is a string
+    with all its digits. Text that is not JSON is returned unchanged, or nearly so."""
     return _TEXT_OR_NUMBER.sub(lambda found: _exact(found[0]), body)
 
 

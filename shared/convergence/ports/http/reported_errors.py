@@ -11,7 +11,7 @@ SHOWN_MAX: Final = 300  # characters of a reason in a message
 FAILED: Final = frozenset(
     {"error", "fail", "failed", "failure", "denied", "invalid", "limit", "exceeded", "unauthorized", "forbidden"}
 )
-# Fields around records that only errors have, and of what an object consists that is one; without case and marks.
+# Fields around records that only errors have, and the fields of an error object; case and punctuation are ignored.
 _ERROR_FIELDS: Final = ("error", "errorcode", "errormessage", "errormsg", "fault", "exception")
 _MESSAGES: Final = frozenset({"message", "msg", "detail", "title", "description", "code", "requestid", "traceid"})
 _ERROR_WORDS: Final = frozenset({*_ERROR_FIELDS, "errors"})
@@ -23,7 +23,7 @@ _NO_MARKS: Final = str.maketrans("", "", "_- ")
 
 
 def reports_failure(envelope: dict[str, Any], data_path: str, *, has_records: bool) -> bool:
-    """Whether an object around records says that the request failed. A count in `errors` is not a list of errors.
+    """Whether an object around records reports that the request failed. A count in `errors` is not a list of errors.
 
     Without `data_path` the answer may itself be the record, and all but its `error` and `success` its fields.
     """
@@ -54,9 +54,9 @@ def only_tells(answer: Any) -> bool:
 
 
 def reported_error(record: Mapping[str, Any]) -> str | None:
-    """Return the reason of an error in the place of a record; None when it reports none.
+    """Return the reason of an error that appears in place of a record; None when it does not report one.
 
-    A field counts that is named as errors are and holds more than a number: `errors: 3` may be a metric.
+    A field counts if it has a name that errors have and holds more than a number: `errors: 3` may be a metric.
     """
     for name, value in record.items():
         if names_error(name) and value and isinstance(value, str | list | dict) and word_of(value) not in _FINE:

@@ -16,8 +16,8 @@ _A_YEAR_S: Final = 365 * 86_400  # a number above it is a point in time, not a w
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
     """Return the wait that an answer asks for: `retry-after-ms`, or `retry-after` as seconds or HTTP date.
 
-    Of an answer of Azure Cost Management it is the longest of these and of its own headers. `now` is Unix seconds. A
-    wait is at most a year; None without a header that says one (RFC 9110, section 10.2.3).
+    For Azure Cost Management it is the longest of these and its own headers. `now` is Unix seconds. A wait is at most a
+    year; None without a header that gives one (RFC 9110, section 10.2.3).
     """
     waits = [wait for wait in (_standard(headers, now), *_cost_management(headers)) if wait is not None]
     return max(waits, default=None)
@@ -46,7 +46,7 @@ def _standard(headers: Mapping[str, str], now: float) -> float | None:
 def rate_limit_wait_s(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds until a used-up limit opens again: `x-ratelimit-remaining: 0`, `x-ratelimit-reset`.
 
-    None when the headers speak of no limit, or of one with something left. A reset is Unix seconds or seconds to wait.
+    None when the headers name no limit, or one that is not used up. A reset is Unix seconds or seconds to wait.
     """
     if headers.get("x-ratelimit-remaining", "").strip() != "0":
         return None

@@ -47,9 +47,9 @@ class StepWarehouse(Protocol):
 
     Every write first checks that the step still holds its lease. Writes are sent one after the other. A step that is
     repeated must write the same in the same order: `append`, statements and calls are counted, and one that took effect
-    before is not sent again, also not by a replay. `repeatable` says that a write may be: sent twice it leaves the same
-    rows, as loads that overwrite or merge always do. When the input has changed since, what is not repeatable raises
-    `AppliedBefore`: the caller of the replay decides.
+    before is not sent again, not even by a replay. `repeatable` marks a write that may be sent again: sent twice it
+    leaves the same rows, as loads that overwrite or merge always do. When the input has changed since, a write that is
+    not repeatable raises `AppliedBefore`: the caller of the replay decides.
     """
 
     dataset: str
@@ -71,8 +71,8 @@ class StepWarehouse(Protocol):
         """Return this execution's stage for `table` (a schema file's name, or a schema).
 
         Parts staged before a CONTINUE are kept: `load` takes them first. Parts of an execution that died or failed are
-        dropped. For a schema that has got further columns the stage is asked for again, after a `flush`; it is the
-        same one, with its parts.
+        dropped. When a schema has gained columns, request the stage again after a `flush`: it is the same one, with its
+        parts.
         """
         ...
 
@@ -104,7 +104,7 @@ class StepWarehouse(Protocol):
     ) -> QueryResult:
         """Read from the org's dataset; with `write` change it: once, however often the step is repeated.
 
-        With `wait_s` the statement runs as a job that goes on when the wait is over: `StillRunning`. A resumable
+        With `wait_s` the statement runs as a job that continues when the wait is over: `StillRunning`. A resumable
         processor then answers CONTINUE with the checkpoint that it has, and the same call waits for the same job.
         """
         ...
@@ -121,9 +121,9 @@ class StepWarehouse(Protocol):
         ...
 
     async def snapshot(self, tables: Sequence[str], *, suffix: str, until: datetime) -> Sequence[str] | None:
-        """Keep these tables (without any: all) as `{table}{suffix}`, read-only, until then; return their names.
+        """Keep these tables (without any: all) as `{table}{suffix}`, read-only, until `until`; return their names.
 
-        None where the warehouse has no snapshots, as the embedded one; see
+        None if the warehouse does not support snapshots, like the embedded one; see
         `convergence.ports.warehouse.TableSnapshots`.
         """
         ...

@@ -24,11 +24,13 @@ class FileFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFile:
-    """A file on this machine, decompressed; text is UTF-8 without a byte order mark. How its columns become a table's.
+    """A file on this machine, decompressed, and how its columns map to those of a table.
+
+    Text is UTF-8 without a byte order mark.
 
     Attributes:
         path: The file; the stage takes it over and removes it.
-        name: What messages call it: where it came from.
+        name: Its name in messages: where it came from.
         columns: Table column → names that it may have in the file. The first one that the file has is read. A table
             column that is not listed has its own name in the file. In NDJSON `/input/tokens` is the field `tokens` of
             the object `input` (a JSON pointer, RFC 6901, of two keys or more).
@@ -36,16 +38,16 @@ class RowFile:
         optional: Table columns that the file need not have: NULL then. REQUIRED ones are never optional.
         rest: A STRING column for all other columns of the file: one JSON object, names beginning with `x_`, without
             those that have no value. Empty: other columns are refused, unless `drop_rest`.
-        whole: A JSON column for the row as it came: one JSON object of all columns of the file, those that feed others
-            included, with the types of NDJSON and Parquet; texts in CSV. Numbers with more digits than a float has, or
-            beyond int64, are texts. Columns that feed no other are not refused then.
+        whole: A JSON column for the row as received: one JSON object of all columns of the file, those that feed others
+            included, with the types of NDJSON and Parquet; strings in CSV. Numbers with more digits than a float has,
+            or beyond int64, are strings. Columns that feed no other are not refused then.
         digest: A STRING column for 16 hexadecimal digits made of the row's texts: rows that are the same in all columns
             of the file, and only these, have the same, whatever the order of its columns.
-        nulls: Texts that mean that there is no value.
+        nulls: Strings that mean that there is no value.
         formats: Table column → format of its dates or times in the file (strptime); ISO 8601 where none is given.
-        allowed: Table column → the only texts that its values may be, as the file writes them.
+        allowed: Table column → the only strings that its values may be, as the file writes them.
         between: Table column (DATE or TIMESTAMP) → first and last day (UTC) that its values may have.
-        outside: What a row with another day is: `bad`, or one to `skip`, which another load takes.
+        outside: How a row with another day is treated: `bad`, or `skip` when another load takes it.
         digits: What happens to digits that an exact number has beyond its column's scale.
         delimiter: Of CSV.
         day: Table column (DATE or TIMESTAMP) whose days are counted.

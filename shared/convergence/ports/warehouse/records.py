@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 SHARED_DATASET: Final = "organizations"  # procedures, and the log tables of all orgs
-# Its tables that runs may read, each the rows of its own org.
+# Its tables that runs may read, each run only the rows of its own org.
 CENTRAL_TABLES: Final = frozenset(
     {
         "org_api_keys",
@@ -28,7 +28,7 @@ CENTRAL_TABLES: Final = frozenset(
         "org_usage_quotas",
     }
 )
-# Tables of each org's own dataset that a run may also call by the name of the shared one.
+# Tables of each org's own dataset that a run may also refer to by the name of the shared one.
 OWN_LOGS: Final = frozenset({"org_cost_tracking", "org_meta_dq_results", "org_meta_quarantine_rows"})
 # Central logs that runs may also write: what they write is in a table of the org's own dataset, by this name.
 WRITTEN_LOGS: Final[Mapping[str, str]] = {
@@ -68,13 +68,13 @@ class Column:
 class TableSchema:
     """A table as its schema file describes it. Lineage columns are included once the file is loaded.
 
-    With `current_by` the table has a view `{name}_current`: of each org, credential, date and value of these columns
-    the rows of the pipeline that read the source last, so that a day which several pipelines loaded is there once. A
+    With `current_by` the table has a view `{name}_current`: for each org, credential, date and value of these columns,
+    it has the rows of the pipeline that read the source last, so that a day loaded by several pipelines appears once. A
     read that found nothing counts too, so it leaves a row in the table `{name}_reads`. `also_named` are names under
     which the same rows can be read: views of the whole table.
 
-    `inferred`: the columns come from the data. They grow while rows are staged, and their descriptions are stored, as
-    they say which field a column holds.
+    `inferred`: the columns come from the data. Columns are added while rows are staged, and their descriptions are
+    stored because they name the field that a column holds.
     """
 
     name: str
@@ -123,8 +123,8 @@ class Lineage:
 class WriteMode(StrEnum):
     """What happens to the rows that the slice holds already."""
 
-    OVERWRITE = "overwrite"  # they go; the slice is exactly the staged rows
-    MERGE = "merge"  # those with the same key fields go, others stay
+    OVERWRITE = "overwrite"  # they are removed; the slice becomes exactly the staged rows
+    MERGE = "merge"  # those with the same key fields are replaced, others stay
     GROUPS = "groups"  # as merge, but many rows share a key: each group becomes exactly its staged rows
     APPEND = "append"  # all stay
 
@@ -133,11 +133,11 @@ class WriteMode(StrEnum):
 class Load:
     """One write: which slices of which table, under which job id.
 
-    A slice is (x_org_slug, x_pipeline_id, x_credential_id, x_pipeline_run_date). Every date of `dates` is a slice
-    of its own, also one without rows. `date_field` names the column with a row's data date (DATE, or a
-    TIMESTAMP taken in UTC); None when `dates` has one entry. `dates=None` is for reference tables: the slice
-    is (org, pipeline, credential) over all dates, and rows carry the date of ingestion. `source` has the values of the
-    table's `current_by` columns that were read, also where the source had no rows.
+    A slice is (x_org_slug, x_pipeline_id, x_credential_id, x_pipeline_run_date). Every date of `dates` is a separate
+    slice, even one without rows. `date_field` names the column with a row's data date (DATE, or a TIMESTAMP taken in
+    UTC); None when `dates` has one entry. `dates=None` is for reference tables: the slice is (org, pipeline,
+    credential) over all dates, and rows carry the date of ingestion. `source` has the values of the table's
+    `current_by` columns that were read, even if the source had no rows.
     """
 
     job_id: str
@@ -202,7 +202,7 @@ class Scope:
     dataset: str
     readable: tuple[str, ...] = ()
     writable: bool = False
-    lineage: Lineage | None = None  # who asks; set for writes, whose rows are filled with it or refused
+    lineage: Lineage | None = None  # of the caller; set for writes, whose rows are filled with it or refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +233,8 @@ class Routine:
 class Statement:
     """One GoogleSQL statement, and how it is to run.
 
-    With a `job_id` a write happens once, however often it is sent; `fingerprint` is then what it is made of. `wait_s`
-    needs a `job_id`: a statement that runs longer goes on, and the same statement sent again waits for it again. None
+    With a `job_id` a write happens once, however often it is sent; `fingerprint` then identifies its content. `wait_s`
+    needs a `job_id`: a statement that runs longer continues, and the same statement sent again waits for it again. None
     waits to the end. `rows_max` bounds the rows of the result, `bytes_max` what may be read (on BigQuery: billed).
     `timeout_s` ends a statement that runs longer in this process, with `StepFailed`; None is the warehouse's own limit.
     BigQuery has its own and takes none.

@@ -26,8 +26,8 @@ from convergence.ports.warehouse.records import (
 class Stage(Protocol):
     """Rows that are not visible yet. Survives a crash: a stage of the same name holds the parts written before `flush`.
 
-    The engine gives each execution of a step a stage of its own, so that one which lost its lease can never mix
-    its rows into the next one's; a step that went on in slices loads the stages of all its slices together.
+    The engine gives each execution of a step a stage of its own, so that one that lost its lease can never mix its rows
+    with those of the next; a step that ran in slices loads the stages of all its slices together.
     """
 
     async def write(self, part: int, rows: Sequence[Row]) -> None:
@@ -41,7 +41,7 @@ class Stage(Protocol):
         ...
 
     async def write_file(self, part: int, file: RowFile) -> StagedFile:
-        """Store the rows of a file as part `part`, like `write`, without a Python object for each; the file is taken.
+        """Store the rows of a file as part `part`, like `write`, without a Python object for each; it takes the file.
 
         A stage holds parts of rows or parts of files, not both. A file without rows is a part without rows.
 
@@ -74,11 +74,12 @@ class Stage(Protocol):
 class Tables(Protocol):
     """Tables and queries. All methods raise `Transient` when the warehouse cannot be reached or is busy.
 
-    A write with a `job_id` (`load`, `query`, `call`) happens once: sent again it answers as the first time. Its
-    `fingerprint`, up to 63 of a-z, 0-9 and `-`, identifies its content, and is stored with it. Every such write raises
+    A write with a `job_id` (`load`, `query`, `call`) happens once: sent again, it returns the same result as the first
+    time. Its `fingerprint`, up to 63 of a-z, 0-9 and `-`, identifies its content, and is stored with it. Every such
+    write raises
 
         AppliedBefore: the job took effect with another `fingerprint`; nothing was written.
-        LeaseLost: `close_job` came first, so the job will never take effect.
+        LeaseLost: `close_job` was called first, so the job will never take effect.
     """
 
     async def ensure_dataset(self, dataset: str) -> None:
@@ -103,7 +104,7 @@ class Tables(Protocol):
     async def load(self, load: Load, *stages: Stage) -> LoadResult:
         """Make the rows of all `stages` visible and drop these, in one transaction recorded under `load.job_id`.
 
-        A job id that is known changes nothing and answers `repeated`.
+        A job id that is already known changes nothing and returns `repeated`.
 
         Raises:
             SchemaMismatch: names column, row (from 1, in staging order) and value type; nothing was changed.
@@ -113,8 +114,9 @@ class Tables(Protocol):
     async def append(self, dataset: str, table: TableSchema, rows: Sequence[Row], *, ids: Sequence[str]) -> None:
         """Add rows that are never replaced, such as a log's, one id each; the table is created if it is missing.
 
-        At least once: rows whose ids came before are left out where the warehouse still knows them, so a repeat may
-        show twice. Unlike `load` it adds no lineage: a row brings the columns it has, lineage columns included.
+        At least once: rows whose ids were added before are left out if the warehouse still knows them, so a repeated
+        row may appear twice. Unlike `load` it adds no lineage: a row brings the columns it has, lineage columns
+        included.
 
         Raises:
             InvalidInput: the numbers of ids and rows differ.
@@ -135,12 +137,12 @@ class Tables(Protocol):
     async def close_job(self, job_id: str, *, scope: Scope, wait_s: float | None = None) -> Effect | None:
         """Revoke the job unless it took effect, and return what it did; `scope` is the one it was sent with.
 
-        A job that is running is waited for. Afterwards its outcome is final. None means that it never took
-        effect and never will: a late sender gets `LeaseLost`. Otherwise sending it again, with the same
-        `fingerprint`, answers as the first time.
+        A job that is running is waited for. Afterwards its outcome is final. None means that it never took effect and
+        never will: a late sender gets `LeaseLost`. Otherwise sending it again, with the same `fingerprint`, returns the
+        same result as the first time.
 
         Raises:
-            StillRunning: the job did not end within `wait_s`; it goes on, and nothing is revoked.
+            StillRunning: the job did not end within `wait_s`; it continues, and nothing is revoked.
         """
         ...
 
@@ -152,7 +154,7 @@ class Routines(Protocol):
         """Call a stored procedure, once per `job_id`; return its last SELECT.
 
         It is one transaction, unless it has transactions of its own (or DDL on permanent tables): then each of its
-        COMMITs counts, and lineage is completed in front of each. What it touches is known and checked before it runs.
+        COMMITs counts, and lineage is completed before each. What it touches is known and checked before it runs.
 
         `rows_affected` counts inserted and updated rows, not deleted ones. Rows of the run without full lineage are
         filled from `scope.lineage`; rows that contradict it are refused and not committed. A dry run resolves names and
@@ -215,7 +217,7 @@ class TableSnapshots(Protocol):
     """A warehouse that keeps tables as they were and stores only what differs later; BigQuery does."""
 
     async def snapshot(self, scope: Scope, tables: Sequence[str], *, suffix: str, until: datetime) -> list[str]:
-        """Keep each table of the scope's dataset as `{table}{suffix}`, read-only, until then; all without `tables`.
+        """Keep each table of the scope's dataset as `{table}{suffix}`, read-only, until `until`; all without `tables`.
 
         Returns the names of the tables that have one now. A table that does not exist is left out, and a snapshot
         that exists stays as it is.

@@ -22,12 +22,12 @@ KINDS: Final = {
     "output_tokens": "output",
     "web_search_requests": "web_search",
 }
-# The report's word for the length of requests → input tokens that decide the step of the price list.
+# The report's range of request lengths → input tokens that select the step of the price list.
 WINDOWS: Final = {None: 0, "0-200k": 0, "200k-1M": 200_001}
-# Where inference ran. The price list does not cover others, so a new place stops the step instead of being priced as
-# any.
+# Where inference ran. The price list does not cover others, so a new place stops the step instead of being priced like
+# any other.
 PLACES: Final = frozenset({None, "global", US, "not_available"})
-# Counted, and never charged for: "the web fetch tool is available at no additional cost" (pricing page).
+# Counted, but never charged for: "the web fetch tool is available at no additional cost" (pricing page).
 FREE: Final = frozenset({"server_tool_use_web_fetch_requests"})
 WHO: Final = ("usage_date", "usage_kind", "workspace_id", "api_key_id", "model")
 
@@ -35,7 +35,7 @@ WHO: Final = ("usage_date", "usage_kind", "workspace_id", "api_key_id", "model")
 def cost_rows(usage: Row, book: PriceBook) -> Iterator[dict[str, Any]]:
     """Yield the rows of `anthropic_cost_daily` for one row of usage, one for each kind of charge.
 
-    Raises `StepFailed` for a context window that no step of a price list is known for, and for an unknown place.
+    Raises `StepFailed` for a context window without a known step of the price list, and for an unknown place.
     """
     if usage["context_window"] not in WINDOWS:
         raise StepFailed(f"{usage['usage_date']}: the context window {usage['context_window']!r} is not known here")
@@ -61,14 +61,14 @@ def _unknown(usage: Row) -> dict[str, int]:
 
 
 def _is_dearer_in_the_us(price: Price, place: str | None) -> bool:
-    """Whether usage in the US would be charged at the price of any place: a list that was seeded before it had rows for
-    the US, or a model that was added to it without them."""
+    """Whether usage in the US would be charged at the price for any place: with a list that was seeded before it had
+    rows for the US, or a model that was added without them."""
     return place == US and price.region != US and price.kind in TOKEN_KINDS and has_inference_geo(price.model)
 
 
 def _processing(usage: Row) -> str:
-    """Return the processing of the price list. Fast mode is sold with the standard tier only; a fast batch, or a speed
-    that is not known, is a processing without a price, not one at the price of something else."""
+    """Return the processing of the price list. Fast mode is sold with the standard tier only; a fast batch, or an
+    unknown speed, is a processing without a price and does not get the price of another."""
     tier, speed = usage["service_tier"] or STANDARD, usage.get("speed") or STANDARD
     if speed == STANDARD:
         return tier

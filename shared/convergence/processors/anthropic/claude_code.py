@@ -1,7 +1,7 @@
-"""`anthropic.claude_code`: who worked with Claude Code, and with which tokens → `anthropic_claude_code_daily_raw`.
+"""`anthropic.claude_code`: who used Claude Code, and the tokens that it took → `anthropic_claude_code_daily_raw`.
 
 One report, two kinds of rows: `activity` (one for each record: sessions, lines, commits, tools) and `model` (one for
-each model of a record: tokens, estimated cost). A figure is on rows of one kind only, so any column can be added up.
+each model of a record: tokens, estimated cost). Each figure is on rows of one kind only, so any column can be added up.
 
 The tokens of API customers are in the messages report too, and the cost is an estimate of the provider's: these rows
 never enter cost tables (platform.claude.com, Admin API, Claude Code Usage Report).

@@ -1,7 +1,8 @@
 """`azure_openai.cost`: what Azure charges for one account, by meter and day → `genai_billing_daily_raw`.
 
-Source: Cost Management, Query - Usage: at most two groups and two sums, so the meters' units are asked for on their
-own; pages by POSTing the same body to nextLink. Billing, Billing Property - Get: which account pays for a subscription.
+Source: Cost Management, Query - Usage: at most two groups and two sums, so the meters' units are queried separately;
+further pages by POSTing the same body to nextLink. Billing, Billing Property - Get: which account pays for a
+subscription.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _SIZES: Final = {"": 1, "K": 1_000, "M": 1_000_000}
 class AzureCostSettings(AzureSettings):
     """`cost_type`: as invoiced, or with reservations spread over their term.
 
-    `billing_account_id`: who pays for the subscription; Azure is asked for it where it is not given.
+    `billing_account_id`: who pays for the subscription; Azure is queried for it if it is not given.
     """
 
     billing_account_id: str = ""
@@ -88,7 +89,7 @@ class AzureOpenAICostProcessor(TableProcessor):
 async def _account(client: RestClient, options: AzureCostSettings) -> dict[str, str | None]:
     """Return id and name of the billing account.
 
-    Raises `StepFailed` where Azure does not tell it: agreements of the type Enterprise do not support the question.
+    Raises `StepFailed` if Azure does not report it: agreements of the type Enterprise do not support the request.
     """
     if options.billing_account_id:
         return {"account_id": options.billing_account_id, "account_name": None}
@@ -166,7 +167,7 @@ def _row(row: Mapping[str, Any], resource: str, unit: str) -> dict[str, Any]:
 def _priced(quantity: Decimal, cost: Decimal, unit: str) -> dict[str, Any]:
     """Return quantities in FOCUS units and the unit price that the bill has; nothing where there is no unit.
 
-    The query has no list price, so it is taken to be the one that was charged.
+    The query has no list price, so the price charged is assumed to be the list price.
     """
     size = _UNIT.fullmatch(unit.replace(" ", ""))
     if size is None or quantity <= 0 or cost < 0:

@@ -1,7 +1,7 @@
 """`azure_openai.deployments`: the deployments of one account as they are now → `azure_openai_deployments_raw`.
 
-Provisioned ones have units (PTU), which are compared with the org's commitments: Azure has no API that says what they
-cost or for how long they are bought. Source: Azure Resource Manager, Cognitive Services, Deployments - List.
+Provisioned ones have units (PTU), which are compared with the org's commitments: Azure has no API that reports what
+they cost or for how long they were bought. Source: Azure Resource Manager, Cognitive Services, Deployments - List.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`azure_openai.usage`: tokens and requests by deployment and day from Azure Monitor → `genai_metrics_daily_raw`.
 
-Metrics of Microsoft.CognitiveServices/accounts know deployments and models, no keys and no prices. Source: Azure
+Metrics of Microsoft.CognitiveServices/accounts are by deployment and model, without keys or prices. Source: Azure
 Monitor REST API, Metrics - List; learn.microsoft.com, monitor-openai-reference. Kept by the provider for 93 days.
 """
 

@@ -1,6 +1,6 @@
-"""`azure_openai.validation`: a token of the stored app and one metric with it; the outcome is kept with the credential.
+"""`azure_openai.validation`: gets a token for the stored app and one metric with it; stores the outcome.
 
-Cost Management is not asked: its calls are rationed by tenant.
+Cost Management is not queried: its calls are limited per tenant.
 """
 
 from __future__ import annotations

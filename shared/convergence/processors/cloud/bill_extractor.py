@@ -18,9 +18,9 @@ _NO_VALUE: Final = ("", "NULL", "null")
 
 
 class BillSettings(Settings):
-    """`secret`: the credential that opens the place. `currencies`: those that the bill may be in; none: any.
+    """`secret`: the credential that opens the place. `currencies`: those that the bill may be in; empty: any.
 
-    `allow_shrink`: a delivery may have fewer days than what is stored.
+    `allow_shrink`: a delivery may have fewer days than are stored.
     """
 
     secret: str = ""

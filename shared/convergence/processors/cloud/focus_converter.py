@@ -1,4 +1,4 @@
-"""`cloud.focus_converter`: bills that came as files → FOCUS 1.3 charges in `cost_data_standard_1_3`.
+"""`cloud.focus_converter`: bills that arrived as files → FOCUS 1.3 charges in `cost_data_standard_1_3`.
 
 The procedure writes to `cost_data_candidate_1_3`. From there `generic.focus_gate` publishes what passes; a step whose
 destination is the charges' own table, as in pipelines without a gate, publishes them unchecked.
@@ -28,7 +28,7 @@ RAW: Final = (
 
 
 class ConverterSettings(Settings):
-    """`table`: the raw table. `provider_name`: who bills, where the rows do not say it. `provider`: the pipeline's own
+    """`table`: the raw table. `provider_name`: who bills, where the rows do not name it. `provider`: the pipeline's own
     by default."""
 
     table: Literal[

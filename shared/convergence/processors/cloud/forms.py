@@ -134,7 +134,7 @@ AZURE_FORMS: Final[Mapping[str, Form]] = {
     "focus": Form(source_format="focus", delivery="azure_export"),
     "cost": Form(source_format="azure_cost", delivery="azure_export", columns=AZURE, date_formats=_US_DATES),
 }
-LATE_DAYS: Final = 3  # reports are up to a day late, and late rows come in later reports
+LATE_DAYS: Final = 3  # reports are up to a day late, and late rows arrive in later reports
 OCI_FORMS: Final[Mapping[str, Form]] = {
     "focus": Form(source_format="focus", delivery="listing", late_days=LATE_DAYS),
     "cost": Form(source_format="oci_cost", delivery="listing", columns=OCI, period="usage", late_days=LATE_DAYS),

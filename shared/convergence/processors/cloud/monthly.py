@@ -39,7 +39,7 @@ class _Progress:
 async def load_months(
     context: Context, table: str, load: Callable[[date, date], Awaitable[Loaded]]
 ) -> Mapping[str, Any]:
-    """Load each month that the run's days are in with `load(month, end)`, up to yesterday (`end` is exclusive).
+    """Load each month that contains days of the run with `load(month, end)`, up to yesterday (`end` is exclusive).
 
     Returns the step's result, or the checkpoint of a slice: a processor that returns it is `resumable`.
     """

@@ -1,8 +1,8 @@
 """`deepseek.cost`: what was spent between two readings of the prepaid balance → `genai_billing_daily_raw`.
 
 The provider has no history of usage or cost (api-docs.deepseek.com, Get User Balance). So the cost is the balance of
-the last reading before the run's day, plus what was topped up since, less the balance that this run has read. It
-belongs to the run's day as a whole; granted balance that expires counts as spent. Nothing is known by model or key.
+the last reading before the run's day, plus what was topped up since, less the balance that this run has read. It is
+assigned to the run's day as a whole; granted balance that expires counts as spent. It cannot be split by model or key.
 """
 
 from __future__ import annotations

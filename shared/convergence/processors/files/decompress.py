@@ -1,7 +1,7 @@
-"""A file as it came → plain bytes, text as UTF-8: piece by piece, never more than allowed, whole or refused.
+"""A file as received → plain bytes, text as UTF-8: piece by piece, never more than allowed, complete or refused.
 
-A few hundred bytes can be compressed from gigabytes, so the size is counted while it grows. What the file is, its first
-bytes say: names lie.
+A few hundred bytes can be compressed from gigabytes, so the size is checked while it grows. The type of a file is taken
+from its first bytes, because names are unreliable.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def unpack(
 ) -> FileFormat:
     """Write `source` to `target`, decompressed, text as UTF-8 without a byte order mark; return what the file is.
 
-    `kind` None: it is found by the first bytes, or else by the name. A byte order mark decides over `encoding`; another
-    encoding is never guessed.
+    `kind` None: it is detected by the first bytes, or else by the name. A byte order mark overrides `encoding`; no
+    other encoding is guessed.
 
-    Raises `StepFailed` for a file that is cut, damaged, encrypted, or larger than `bytes_max`, and with the line for
-    bytes that are not of the encoding.
+    Raises `StepFailed` for a file that is truncated, damaged, encrypted, or larger than `bytes_max`, and with the line
+    for bytes that are invalid in the encoding.
     """
     try:
         with source.open("rb") as data, target.open("wb") as out:

@@ -23,7 +23,7 @@ MANIFEST_MAX: Final = 16 * 2**20  # bytes
 class Delivery:
     """Files that are loaded together or not at all. `id` names the run that wrote them, `at` is when it did.
 
-    `sizes` and `rows` are what the manifest says of each file; -1 where it says nothing.
+    `sizes` and `rows` are what the manifest records for each file; -1 where it records nothing.
     """
 
     id: str
@@ -42,7 +42,7 @@ class Delivery:
 async def find_delivery(source: Source, options: FileSettings, store: ObjectStore, day: date, spool: Path) -> Delivery:
     """Return the newest delivery of the period that begins on `day`.
 
-    Raises `StepFailed` when there is none, or a manifest does not say which files it is made of.
+    Raises `StepFailed` when there is none, or a manifest does not list its files.
     """
     if source.kind == "https":
         return Delivery("", None, source.urls_of(day))

@@ -2,8 +2,8 @@
 
 A Parquet file has types: they give the columns, and the warehouse reads it like a file for a table with a schema file.
 
-Texts of CSV become numbers and truth values where every text of a new column is one, written as the column gives it
-back: `007` and `1e5` stay texts. What a stored column does not hold is for the contract (`landing.inferred`).
+Strings of CSV become numbers and booleans if every string of a new column is one, written as the column returns it:
+`007` and `1e5` stay strings. Values that a stored column cannot hold are left to the contract (`landing.inferred`).
 """
 
 from __future__ import annotations

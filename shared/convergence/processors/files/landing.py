@@ -18,7 +18,7 @@ from convergence.processors.generic.landing.settings import LandingTarget
 from convergence.processors.generic.target import Target
 
 Way = Literal["file", "raw", "infer"]
-# Settings that refer to columns of a schema file, by the way of landing that has none of them.
+# Settings that refer to columns of a schema file, by the way of landing that does not support them.
 _RAW: Final = ("constants", "optional_columns", "row_id", "unknown_columns")
 _INFER: Final = (*_RAW, "allowed", "date_formats", "extra_digits", "period")
 

@@ -19,8 +19,8 @@ class Source(Settings):
     """Where the files are: the step's block `source`.
 
     folder: `path` below the org's folder of uploaded files. https: `urls`. s3, azure, gcs, oci: `bucket` (a container),
-    and `path` in it. `%Y`, `%m` and `%d` in `path` stand for the period's first day. `options` are further facts of the
-    kind, such as a region or a role.
+    and `path` in it. `%Y`, `%m` and `%d` in `path` stand for the period's first day. `options` are further properties
+    of the kind, such as a region or a role.
     """
 
     kind: Literal["folder", "https", "s3", "azure", "gcs", "oci"]
@@ -61,21 +61,21 @@ class FileSettings(Settings):
 
     `no_files`: whether a listing without files is an error, or a period without rows.
 
-    `late_days`: rows of a period come in files of so many days after it, too, among rows of the next period: a listing
-    takes the folders of these days as well (`%d` in `path`), or where `path` names no day and no month the files
-    written until then; rows of other periods are left to their own deliveries.
+    `late_days`: rows of a period also arrive in files of up to so many days after it, among rows of the next period: a
+    listing also takes the folders of these days (`%d` in `path`) or, where `path` names neither day nor month, the
+    files written until then; rows of other periods are left to their own deliveries.
 
     `constants`: table column → its value in all rows; `%Y`, `%m` and `%d` stand for the period's first day.
 
-    `columns`: table column → its name in the files, or several names of which the first is taken; `/input/tokens` is
+    `columns`: table column → its name in the files, or several names, of which the first is taken; `/input/tokens` is
     the field `tokens` of the object `input` in NDJSON. `unknown_columns`: what happens to columns that the table does
     not have; `keep` needs the column `other_fields` (STRING) in the table. `optional_columns`: table columns that the
     files may lack; `["*"]`: all but REQUIRED ones.
 
-    `row_id`: a STRING column of the table for the id by which a row is found, made of all its values in the file.
+    `row_id`: a STRING column of the table for an id that identifies a row, computed from all its values in the file.
 
     `extra_digits`: whether digits beyond the scale of an exact column are refused or rounded. `allow_shrink`: a
-    delivery may have fewer days than what is stored.
+    delivery may have fewer days than are stored.
     """
 
     secret: str = ""

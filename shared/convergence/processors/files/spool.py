@@ -28,12 +28,12 @@ async def stage_parts(
     take: Callable[[str, RowFile], Awaitable[StagedFile]],
     over: Callable[[], bool],
 ) -> bool:
-    """Stage the files of the delivery that `staged` does not have yet; return False when the slice is `over` before.
+    """Stage the files of the delivery that `staged` does not have yet; return False if the slice is `over` before that.
 
     `take` stages a file. The disk space is that of one file at a time.
 
-    Raises `StepFailed` for a file that is missing, cut, or not as the manifest says; `SchemaMismatch` for its content,
-    and for columns that change from one file to the next.
+    Raises `StepFailed` for a file that is missing, truncated, or not as the manifest describes it; `SchemaMismatch` for
+    its content, and for columns that change from one file to the next.
     """
     begun = staged.files
     for number, name in list(enumerate(delivery.names))[begun:]:

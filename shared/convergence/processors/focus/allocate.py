@@ -1,7 +1,7 @@
 """`focus.allocate`: charges by day and by the team that they belong to → `unified_cost_daily`.
 
-The rules are `system/allocation.yml`. All days of the run are made again from the charges that cover them, so a charge
-for a month has a part on each of its days, and what belongs to no team is there without one.
+The rules are `system/allocation.yml`. All days of the run are recomputed from the charges that cover them, so a charge
+for a month has a part on each of its days, and cost that belongs to no team appears without one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One bill has one way in: charges of another raw table for the same account and period are refused.
+"""Each bill has one source: charges of another raw table for the same account and period are refused.
 
-The bill of an account may come from an export of its cloud, from an API or from a FOCUS file that someone imports. Each
-has a raw table of its own, whose charges are replaced on their own, so both would count.
+The bill of an account may come from an export of its cloud, from an API or from an imported FOCUS file. Each has its
+own raw table, whose charges are replaced independently, so both would count.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from convergence.ports.warehouse import Parameter
 from convergence.processors.focus.corrections import OF_PERIOD
 from convergence.processors.focus.slices import Slice
 
-# Raw tables that hold whole bills. What LLM sources say of a part of one is a matter of precedence.
+# Raw tables that hold whole bills. Charges that LLM sources report for a part of a bill are a matter of precedence.
 BILLS: Final = (
     "cloud_aws_billing_raw_daily",
     "cloud_azure_billing_raw_daily",
@@ -26,7 +26,7 @@ BILLS: Final = (
 )
 _BESIDE: Final = timedelta(days=31)  # a charge may be this far from its billing period
 _PERIOD: Final = f"COALESCE({{0}}.{OF_PERIOD}, DATE_TRUNC(DATE({{0}}.BillingPeriodStart), MONTH)) AS period"
-# Azure has the whole path of an account, or only its last part.
+# Azure reports the whole path of an account, or only its last part.
 _ACCOUNTS: Final = (
     "REGEXP_EXTRACT(LOWER({0}.BillingAccountId), r'[^/]+$') AS account,"
     " REGEXP_EXTRACT(LOWER({0}.SubAccountId), r'[^/]+$') AS member"
@@ -36,7 +36,8 @@ _ACCOUNTS: Final = (
 async def refuse_second(context: Context, candidates: str, table: str, chosen: Slice) -> None:
     """Raise `StepFailed` when charges of another bill's raw table are visible for an account and period of these.
 
-    An account is the same as a member of the other: Cost Explorer may be asked by a member, exports name the payer.
+    An account matches a member of the other one: Cost Explorer may be queried by a member, while exports name the
+    payer.
     """
     if chosen.kind not in {"bill", "account"}:
         return

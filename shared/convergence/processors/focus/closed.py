@@ -24,16 +24,16 @@ async def refuse_changes(
     columns: Iterable[str],
     given: Mapping[str, Parameter],
 ) -> None:
-    """Raise `PeriodClosed` when charges that come are not those that go, in one of these periods.
+    """Raise `PeriodClosed` when the incoming charges of one of these periods differ from those that they replace.
 
     `coming` and `going`: queries of the two, with the parameters `given`. A run that brings the same charges again is
-    fine.
+    allowed.
     """
     closed = {(each.key.month, each.key.issuer, each.key.account): each for each in periods}
     if not closed:
         return
-    # Lineage says which run wrote a charge: the only difference when a run is repeated. Nor does a cost change when
-    # its raw rows are named: an earlier release had no ids of those of bills.
+    # Lineage records which run wrote a charge: the only difference when a run is repeated. Nor does a cost change when
+    # its raw rows become known: an earlier release had no ids for those of bills.
     names = [name for name in columns if name not in {*LINEAGE_COLUMNS, "x_SourceRowId"}]
     found = await context.warehouse.query(_differences(coming, going, names), given, rows_max=10_000)
     changed = {_key_of(row): int(row["n"]) for row in found.rows}

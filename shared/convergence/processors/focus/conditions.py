@@ -1,4 +1,4 @@
-"""Conditions of a row as trees, so that what is the same for every row is decided before rows are asked for the rest.
+"""Conditions of a row as trees, so that what is the same for every row is decided before rows are checked for the rest.
 
 A condition is TRUE or FALSE by itself, the SQL of one comparison, or several of these joined.
 """

@@ -1,9 +1,9 @@
 """Late and restated charges of closed billing periods: the difference is charged in the next open period.
 
-Charges of a closed period stay as they are. What a source reports of them now is compared with what is there, by all
-columns that tell one cost from another; each difference becomes a charge of ChargeClass Correction, in the first open
-period of the issuer and account after the closed one. It is on the day of the usage, so a later run of the source
-finds it: corrections of an open period are computed anew, those of a period that is closed by then stay as well.
+Charges of a closed period stay as they are. What a source reports for them now is compared with what is stored, by all
+columns that distinguish one cost from another; each difference becomes a charge of ChargeClass Correction, in the first
+open period of the issuer and account after the closed one. It is dated on the day of the usage, so a later run of the
+source finds it: corrections of an open period are computed anew, those of a period that is closed by then stay as well.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def corrections(columns: Mapping[str, str], new: str, standing: str) -> str:
 
 
 def not_taken_back(names: str, rows: str, alias: str) -> str:
-    """Return the query of `names`, some of `KEYS`, of the costs that corrections have not taken back to nothing.
+    """Return the query of `names`, some of `KEYS`, of the costs that corrections have not reduced to zero.
 
     `rows`: FROM and WHERE of charges and their corrections, of this alias.
     """

@@ -1,11 +1,11 @@
-"""How many rows break each rule: what is cheap is asked of every row at once, what is not of values and of suspects.
+"""Counts the rows that break each rule: cheap checks run on all rows at once, others on values and on suspect rows.
 
-- Rules about single rows share most of their comparisons. Each one is counted on its own first: one that all rows have,
-  or none, is decided, and so are most rules. The others become bits, and the rules that are left are asked of the few
-  patterns of bits that rows have.
-- Patterns of text and long lists are looked at once for each value, and not at all where no row has one.
-- Blank text is looked for among what sorts in front of all signs.
-- A rule about several rows is asked where there are rows that it is about, and a simpler one first.
+- Rules about single rows share most of their comparisons. Each comparison is counted separately first: one that holds
+  for all rows, or for none, is decided, and with it most rules. The others become bits, and the remaining rules are
+  evaluated on the few patterns of bits that occur.
+- Text patterns and long lists are checked once for each value, and not at all if no row has a value.
+- Blank text is searched for among the values that sort before all other characters.
+- A rule about several rows is evaluated only where it applies to any, and after a simpler one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Each cost once: which of two sources' charges of the same cost count, when a source publishes.
 
 The rules are `configs/system/precedence.yml`. Charges that do not count are in `cost_data_superseded`. One statement
-alone changes `cost_data_standard_1_3`, so its sums are right at every moment: what comes to `cost_data_superseded` is
-written before it, what leaves it afterwards. Each statement leaves the same rows when it is sent again.
+alone changes `cost_data_standard_1_3`, so its sums are right at every moment: rows added to `cost_data_superseded` are
+written before it, rows that leave it are removed afterwards. Each statement leaves the same rows when it is sent again.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ _LOSING: Final = """losing AS (
 class Publication:
     """What a source publishes.
 
-    `columns`: name to type, those of `table`. `mine`: condition on candidates of the alias t, those that come.
-    `replaced`: condition on charges of the alias kept, those that go, with the bounds of their days. `corrects`: those
-    of closed periods stay, and what differs is charged in an open one (`corrections`).
+    `columns`: name to type, those of `table`. `mine`: condition on the incoming candidates (alias t). `replaced`:
+    condition on the charges that they replace (alias kept), with the bounds of their days. `corrects`: charges of
+    closed periods stay, and differences are charged in an open one (`corrections`).
     """
 
     candidates: str
@@ -166,7 +166,7 @@ def going(what: Publication) -> str:
 
 
 def setting_aside(what: Publication) -> str:
-    """Return the statement for `cost_data_superseded` in front of the publication: what will not count comes.
+    """Return the statement that adds to `cost_data_superseded`, before the publication, what will not count.
 
     The source's own charges are replaced there as well.
     """
@@ -187,9 +187,9 @@ def setting_aside(what: Publication) -> str:
 
 
 def publishing(what: Publication) -> str:
-    """Return the statement for the table of charges: what is replaced, or does not count, goes, and what counts comes.
+    """Return the statement for the table of charges: remove what is replaced or does not count, and add what counts.
 
-    Rows that come match nothing. A charge of another source that no longer counts has a row that only names it.
+    Added rows match nothing. A charge of another source that no longer counts has a row that only names it.
     """
     names = _names(what.columns)
     named = ", ".join(
@@ -267,7 +267,7 @@ def _same(one: str, other: str) -> str:
 
 
 def _matches(alias: str) -> str:
-    # A charge that does not know its account loses to any; one that counts without knowing it beats no known account.
+    # A charge without a known account loses to any other; one that counts without it beats none with a known account.
     account = _account(f"{alias}.BillingAccountId")
     return (
         f"losing.provider = {alias}.x_Provider AND {_is_named('losing', f'{alias}.ServiceName')}"

@@ -20,8 +20,8 @@ from convergence.processors.focus.slices import Slice
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """How many charges of the slice are visible now; and of its candidates: how many are among these as they came, how
-    many another source counts for, and how many are of closed periods, so that what differs is a correction."""
+    """How many charges of the slice are visible now; and of its candidates: how many are among these unchanged, for how
+    many another source counts, and how many are of closed periods, so that differences become corrections."""
 
     rows: int
     entered: int
@@ -40,9 +40,9 @@ async def publish(
 ) -> Published:
     """Replace the slice in `table`; return what became of its candidates.
 
-    Charges that another source reports too count once (`precedence`). Those of closed billing periods stay: what
-    differs is charged in an open one (`corrections`), unless the policy refuses it. Raises `PeriodClosed` then, for a
-    period that was closed after the run began, and where another source's charge of a closed period would come or go.
+    Charges that another source reports too count once (`precedence`). Those of closed billing periods stay: differences
+    are charged in an open one (`corrections`), unless the policy refuses it. Raises `PeriodClosed` then, for a period
+    that was closed after the run began, and where another source's charge of a closed period would be added or removed.
     Raises `StepFailed` for a bill that another raw table has as well (`bills`).
 
     `left_out`: a condition on candidates (of the alias t), with its parameters.

@@ -1,8 +1,8 @@
 """Compiles the published requirements model of FOCUS 1.3 to `configs/system/focus/rules_1_3.json`.
 
-`python -m convergence.processors.focus.rule_model MODEL.json CURRENCIES.csv > rules_1_3.json` (`make focus-rules`).
-The file has each rule that a machine can check: its id, column, level, condition and check, as trees of lists. What the
-model itself gets wrong is repaired here, by rule id and with the reason; what is left out says why.
+`python -m convergence.processors.focus.rule_model MODEL.json CURRENCIES.csv > rules_1_3.json` (`make focus-rules`). The
+file has each rule that a machine can check: its id, column, level, condition and check, as trees of lists. Mistakes of
+the model itself are corrected here, by rule id and with the reason; omissions have their reason, too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The rules that FOCUS charges are checked by: those of the specification, and our own for what these cannot see.
+"""The rules that FOCUS charges are checked by: those of the specification, and our own for what these cannot detect.
 
 A rule has a check and the condition under which it applies, both as trees of lists, such as
 `["=", "ChargeClass", None]`; `sql.py` turns them into SQL. The specification's come from
@@ -18,7 +18,7 @@ from convergence.config.files.shipped import own_or_shipped
 FILE: Final = "system/focus/rules_1_3.json"
 Tree = list[Any]
 Level = Literal["must", "should"]
-# Checks of a column as a whole, whose answer its schema has, and of groups of rows; all others are about single rows.
+# Checks of a column as a whole, which its schema answers, and of groups of rows; all others are about single rows.
 OF_COLUMNS: Final = frozenset({"present", "type"})
 OF_GROUPS: Final = frozenset({"one_per", "unique", "apart", "linked"})
 NO_COMMITMENT: Final[Tree] = ["=", "CommitmentDiscountId", None]

@@ -27,7 +27,7 @@ class Waiver(Settings):
 
 class GateSettings(Settings):
     """`source`: whose charges these are, the pipeline's provider by default. `kind`: those of usage, of seats, of SaaS
-    subscriptions, of a bill that came as files, whose raw table is `bill_table`, or of a whole cloud account.
+    subscriptions, of a bill that arrived as files, whose raw table is `bill_table`, or of a whole cloud account.
 
     `policy`: what a broken rule does, by its id; else a MUST stops and a SHOULD warns. `not_supported`: criteria of the
     specification that the source does not fulfil. `fields`: the source's own name of a column, for messages.

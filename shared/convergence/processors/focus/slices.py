@@ -1,9 +1,9 @@
 """Which candidates a run brings, and which visible charges these replace.
 
 Usage is replaced by provider, credential and day. Seats and SaaS subscriptions are charged once for the org. A bill
-that came as files is restated as a whole: the billing periods of its raw table are replaced, whichever pipeline or
-credential loaded the rows, and on whichever day a charge of them lies. The bill of a whole cloud account is restated by
-day: the days of the run, and those others that the run has candidates of.
+that arrived as files is restated as a whole: the billing periods of its raw table are replaced, whichever pipeline or
+credential loaded the rows, and whatever the day of a charge. The bill of a whole cloud account is restated by day: the
+days of the run, and those others that the run has candidates of.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CANDIDATES: Final[Mapping[Kind, str]] = {
     "seats": _OF_RUN,
     "subscriptions": _OF_RUN,
     "bill": f"{_OF_DAYS} AND {_OF_BILL}",
-    # Of the run's days whichever run converted them last: a run beside this one may have been later.
+    # Of the run's days whichever run converted them last: a concurrent run may have been later.
     "account": (
         f"{_OF_DAYS} AND {{row}}.x_Provider = @provider"
         " AND ({row}.x_pipeline_run_date BETWEEN @run_first AND @run_last OR {row}.x_run_id = @run_id)"
@@ -100,7 +100,7 @@ async def slice_of(
     tables = [candidates, table]
     if await context.warehouse.columns(SUPERSEDED):
         tables.append(SUPERSEDED)
-    # Charges of a period may be on days before or after it; a change has to name the days that it reaches.
+    # Charges of a period may be on days before or after it; a change has to name the days that it affects.
     days = " UNION ALL ".join(
         f"SELECT t.x_pipeline_run_date AS day FROM {bigquery_name(name)} AS t"
         f" WHERE t.x_org_slug = @org_slug AND {_OF_BILL.format(row='t')}"

@@ -1,6 +1,6 @@
 """What the gate does about rules that a source is known to break: `configs/system/focus/sources.yml`.
 
-The step's own `policy` and `waivers` come first.
+The step's own `policy` and `waivers` take precedence.
 """
 
 from __future__ import annotations

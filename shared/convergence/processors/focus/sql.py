@@ -1,7 +1,7 @@
 """Rules as SQL: the condition under which a row (of the alias t) breaks a rule, and the queries of groups of rows.
 
-Every part is TRUE or FALSE, never NULL. Values travel as query parameters. `["in", …]` as a check lets NULL pass, as
-nullability has rules of its own; as a condition it does not.
+Every part is TRUE or FALSE, never NULL. Values are passed as query parameters. `["in", …]` as a check lets NULL pass,
+because nullability has separate rules; as a condition it does not.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NOT_BLANK: Final = frozenset({"string", "currency"})
 COSTLY: Final = frozenset({"in", "pairs", "national_currency", "format", "product"})
 FEW: Final = 8  # comparing values is as fast as grouping them
 BITS: Final = 62  # of an INT64
-# Price times quantity may miss the cost by so much, times the cost where that is more than 1 (focus-validator).
+# Price times quantity may differ from the cost by so much, times the cost where that is more than 1 (focus-validator).
 TOLERANCE: Final = "1e-9"
 
 
@@ -151,7 +151,7 @@ class Rows:
         """Return the query that counts the rows that have each of these conditions, by their names.
 
         They share most of their comparisons. Each comparison is made once for each row and becomes a bit; rows have few
-        patterns of bits, and these are asked.
+        patterns of bits, and the conditions are evaluated on these.
         """
         found = dict.fromkeys(each for condition in conditions.values() for each in comparisons(condition))
         bits = {each: f"((t.x_bits{i // BITS} & {1 << i % BITS}) <> 0)" for i, each in enumerate(found)}

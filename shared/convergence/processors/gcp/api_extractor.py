@@ -1,7 +1,7 @@
 """`gcp.api_extractor`: any list of a Google API, as it is now, into a table of the org; the record as JSON in each row.
 
 Token of the service account (RFC 7523), pages by nextPageToken, aggregated maps (`items.*.instances`). An answer that
-Google itself calls incomplete (zones that it could not reach) stops the step unless `on_partial: warn` accepts it.
+Google itself marks as incomplete (zones that it could not reach) stops the step unless `on_partial: warn` accepts it.
 
 Source: Google API design (AIP-158, pagination; AIP-217, unreachable resources), Compute Engine API v1
 (instances.aggregatedList).
@@ -31,7 +31,7 @@ MESSAGES_MAX: Final = 20
 
 
 class ListSettings(CredentialSettings):
-    """`items` is where the records of a page are, with `*` for every key of a map: `items.*.instances`.
+    """`items` is the path of the records in a page, with `*` for every key of a map: `items.*.instances`.
 
     `fields`: column → path in the record. The columns `listed_on`, `scope` (the key that `*` stood for), `name` and
     `raw` are always filled.

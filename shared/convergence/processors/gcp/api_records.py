@@ -13,7 +13,7 @@ _UNREACHED: Final = ("unreachables", "unreachable", "missingZones")
 
 
 def records(page: Any, items: str, service: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield (key of the map, record) of all lists at `items`. Google leaves an empty list out.
+    """Yield (key of the map, record) of all lists at `items`. Google omits an empty list.
 
     Raises `StepFailed` where there is something other than a list of objects.
     """

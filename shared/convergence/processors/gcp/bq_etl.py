@@ -3,7 +3,7 @@
 A billing export is read in whole groups (`export_query`) and replaces them whole, late and corrected rows included.
 With `source.query` any statement is read, and lineage that it brings must be the run's own. `transform` renames columns
 and adds some before the rows are staged. A long query continues as a job in the customer's project and its rows come
-page by page: the step answers CONTINUE and returns to the row that it had reached.
+page by page: the step answers CONTINUE and resumes at the row that it had reached.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class BigQueryEtl:
         """Copy; the result counts rows and names the days that were rewritten, or holds the checkpoint of a slice.
 
         Raises:
-            StepFailed: names or parameters are wrong, a limit is passed, or a row is not what was asked for.
+            StepFailed: names or parameters are wrong, a limit is passed, or a row is not what was requested.
             CredentialRejected: the service account may not do this.
             Transient: BigQuery is busy.
         """

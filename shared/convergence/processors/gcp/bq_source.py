@@ -25,7 +25,7 @@ _WHOLE: Final = re.compile(rf"{_PROJECT}\.[A-Za-z0-9_]{{1,1024}}\.[A-Za-z0-9_-]{
 
 
 class Source(Settings):
-    """What is read: `table`, or a `query` with its `parameters` (`@start_date` and `@end_date` are always there).
+    """What is read: `table`, or a `query` with its `parameters` (`@start_date` and `@end_date` are always defined).
 
     `table` is project.dataset.table, or the last part with `bq_project_id` and `dataset` before it. Without a query it
     is a billing export, standard or detailed. `bq_project_id` is also where the query runs and who pays for it.
@@ -40,7 +40,7 @@ class Source(Settings):
 
 
 class EtlSettings(CredentialSettings):
-    """`overlap_days`: rows that were exported so many days before the run's first one are read again.
+    """`overlap_days`: rows exported up to so many days before the run's first day are read again.
 
     `bytes_max` is what the query may bill at most; `location` where it runs, by default that of its tables.
     """

@@ -1,8 +1,9 @@
 """The statement that reads a billing export of Google Cloud, whole groups of rows at a time.
 
 Google appends rows to the export for days after the usage, and corrections for as long as the invoice month is open
-(sometimes longer). A group is what one account used on one day and finds on one invoice: (billing account, invoice
-month, usage day). Usage at the edge of a month may be on the neighbouring month's invoice, so both are in the key.
+(sometimes longer). A group is what one account used on one day and was billed for on one invoice: (billing account,
+invoice month, usage day). Usage at the edge of a month may be on the neighbouring month's invoice, so both are in the
+key.
 
 Source: schema of the standard and of the detailed export (docs.cloud.google.com, billing/docs/how-to/export-data-
 bigquery-tables). Days are UTC.

@@ -1,7 +1,7 @@
-"""`genai.commitment_terms`: the org's commitments, as its contracts have them → `genai_commitment_terms`.
+"""`genai.commitment_terms`: the org's commitments, as in its contracts → `genai_commitment_terms`.
 
-`set` adds a commitment or replaces the one of the same id, `remove` takes one away, `import` reads a CSV, `list`
-returns them.
+`set` adds a commitment or replaces the one of the same id, `remove` deletes one, `import` reads a CSV, `list` returns
+them.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """`genai.commitment_usage`: how much of each commitment was used, by day → `genai_commitment_usage_raw`.
 
 The tokens of a commitment's resource are those that the usage pipelines of its provider have counted
-(`genai_metrics_daily_raw`). A unit serves `tokens_per_unit_minute` tokens a minute, so a day's tokens are so many
-unit-hours of the day's; what is more was served outside of the commitment. Daily sums do not show peaks within a day.
-Where nothing measures the use it is null, and `reason` says why.
+(`genai_metrics_daily_raw`). A unit serves `tokens_per_unit_minute` tokens a minute, so a day's tokens correspond to a
+share of the day's unit-hours; any excess was served outside of the commitment. Daily sums do not show peaks within a
+day. Where use is not measured it is null, and `reason` gives the reason.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def usage_rows(
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each commitment that covers the day.
 
-    `counted`: input and output tokens by day, provider and resource. `read`: days whose metrics were asked for. Two
+    `counted`: input and output tokens by day, provider and resource. `read`: days whose metrics were queried. Two
     commitments of one resource serve its tokens one after the other, the older one first.
     """
     served: dict[tuple[str, str], Decimal] = {}  # share of a resource's tokens that earlier commitments serve

@@ -1,7 +1,7 @@
 """`genai.contract_commitment`: the org's commitments as FOCUS's Contract Commitment → `contract_commitment_1_3`.
 
 Columns as in FOCUS 1.3: periods are half-open in UTC. A commitment to use has its unit-hours over the whole term as
-quantity. The cost is that of the whole term. `x_Terms` has what else FOCUS 1.4 asks for.
+quantity. The cost is that of the whole term. `x_Terms` has the other terms that FOCUS 1.4 requires.
 """
 
 from __future__ import annotations

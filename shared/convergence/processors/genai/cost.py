@@ -1,7 +1,7 @@
 """Usage × dated price list → cost by day and kind of charge, an estimate at list prices.
 
-What has no price keeps its quantity and a NULL cost, and its rows are set aside; `on_unknown_model` decides whether
-that stops the step, or is a warning on the run.
+Usage without a price keeps its quantity and a NULL cost, and its rows are set aside; `on_unknown_model` decides whether
+that stops the step or is a warning on the run.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ PLACELESS: Final = (None, "global", "not_available")  # places that are not a re
 
 
 class CostSettings(Settings):
-    """`usage_pipeline_id`: whose usage is priced; by default that of this pipeline.
+    """`usage_pipeline_id`: the pipeline whose usage is priced; by default this one.
 
-    `source_table` and `pricing_table` are other tables of the same columns than the provider's own. `pricing_source`
-    of older files has no effect: prices are read from the table.
+    `source_table` and `pricing_table` are tables with the same columns to use instead of the provider's own.
+    `pricing_source` of older files has no effect: prices are read from the table.
     """
 
     on_unknown_model: Literal["fail", "warn"] = "fail"

@@ -8,7 +8,8 @@ from typing import Final
 
 from convergence.domain.money import EXACT, exact_text
 
-# What to add when our price is not surely the list's own. The last two are of charges that earlier releases computed.
+# What to add when it is not certain that our price is the list's own. The last two are of charges that earlier releases
+# computed.
 BASES: Final = {
     "mean_context": ", by the mean length of requests",
     "parent_kind": ", which is the price of a wider kind: the list has none of its own",
@@ -26,8 +27,8 @@ AGAIN: Final = "the day is young: run it again"
 class Pair:
     """Both sides of one day, model and kind of charge; None where a side has no figure.
 
-    Amounts of both sides are in `currency`. `steps` is what the quantity costs at the cheapest and at the dearest step
-    of the price list, if all is listed.
+    Amounts of both sides are in `currency`. `steps` is what the quantity costs at the cheapest and at the most
+    expensive step of the price list, if all is listed.
     """
 
     computed: Decimal | None = None

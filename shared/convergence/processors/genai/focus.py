@@ -1,8 +1,8 @@
 """`genai.focus`: charges of LLM providers, or of seats, as FOCUS 1.3 → `cost_data_standard_1_3`.
 
-Writes what the procedures read beside the charges: the providers' names out of the registry, and for usage that was
-priced here what the bill has beyond it. Then it calls the procedure, which writes to `cost_data_candidate_1_3`, and
-one that finds each charge's place in the org's hierarchy. From there `generic.focus_gate` publishes what passes; a step
+Writes what the procedures read besides the charges: the providers' names from the registry, and for usage that was
+priced here what the bill has beyond it. Then it calls the procedure, which writes to `cost_data_candidate_1_3`, and one
+that finds each charge's place in the org's hierarchy. From there `generic.focus_gate` publishes what passes; a step
 whose destination is the charges' own table, as in pipelines without a gate, publishes them unchecked.
 """
 
@@ -26,8 +26,8 @@ from convergence.processors.genai.residuals import residual_rows
 from convergence.processors.settings import Destination, Settings, settings, table_of
 
 NAMES: Final = "focus_providers"
-# Raw rows of an account that another credential's charges are made of too, whether these count or another source's do.
-# An account that is not known (the org's slug is there) is not compared.
+# Raw rows of an account from which another credential's charges are made, too, whether these count or another source's
+# do. An account that is not known (the org's slug is there) is not compared.
 TWICE_SQL: Final = """
 SELECT other.x_credential_id AS credential_id, other.BillingAccountId AS account_id,
   MIN(other.x_pipeline_run_date) AS first_day, MAX(other.x_pipeline_run_date) AS last_day

@@ -1,10 +1,10 @@
 """`genai.infrastructure_usage`: GPU hours by day and resource, from bills → `genai_infrastructure_usage_raw`.
 
-Bills do not say how many GPUs a machine has. What they call the machine, or the GPU itself, is in a charge's SKU,
-meter, description or details; `genai/seed/gpu_names.csv` has the GPUs of each such name. The charges are those of the
+Bills do not state how many GPUs a machine has. The name of the machine, or of the GPU itself, is in a charge's SKU,
+meter, description or details; `genai/seed/gpu_names.csv` has the GPUs for each such name. The charges are those of the
 bills that count (`cost_data_standard_1_3`), so no bill is counted twice.
 
-What is sold beside a machine has its name and its hours, too: software, licences, a commitment, a discount. Its hours
+Products sold with a machine have its name and its hours, too: software, licences, a commitment, a discount. These hours
 are not counted again; `left_out` of the result has how many charges these are, by reason.
 """
 
@@ -48,8 +48,8 @@ _KEY: Final = (
     *("usage_date", "provider", "account_id", "sub_account_id", "region", "service", "resource_id", "name", "unit"),
     *("is_unused", "currency"),
 )
-# Other products that have a machine's name, by what service, meter and description say of them: software of a
-# marketplace, the fee of Amazon EMR, licences. Neither their hours nor their cost are those of a GPU.
+# Other products that have a machine's name, recognised by service, meter and description: software of a marketplace,
+# the fee of Amazon EMR, licences. Neither their hours nor their cost are those of a GPU.
 _OTHERS: Final[Mapping[str, str]] = {
     "storage": "ebsoptimized",
     "software": "softwareusage|software usage|marketplace|mapreduce",
@@ -59,8 +59,8 @@ _OTHERS: Final[Mapping[str, str]] = {
 _COST_ONLY: Final = ("commitment", "negative_cost")
 _LEFT_OUT: Final = (*_OTHERS, "other_meter", *_COST_ONLY)
 # Azure writes Standard_NC6s_v3 and NC6s v3; its licences and addresses name their machine in columns of their own, so
-# these are read only where a charge has no meter. What a machine sends has its name as well: other units than those of
-# time are left out. A correction takes back its hours and its cost, so both are negative.
+# these are read only where a charge has no meter. Data that a machine sends is charged under its name as well: units
+# other than those of time are left out. A correction takes back its hours and its cost, so both are negative.
 _SQL: Final = f"""
 SELECT provider, account_id, sub_account_id, region, service, resource_id, name, unit, is_unused, currency,
   SUM(IF(reason IS NULL, quantity, 0)) AS quantity, COUNTIF(reason IS NULL AND quantity IS NULL) AS uncounted,

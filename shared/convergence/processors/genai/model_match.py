@@ -4,8 +4,8 @@ r"""The patterns of `model_match`: the reported model names that a row of a pric
 letters, digits, `\d`, `\.`, `[…]`, `{4}`, and `^` and `$` at its ends, at most 200 characters. It takes linear time on
 any name, so a mistake in a price list cannot stop a server.
 
-What a prefix or a part leaves open is a snapshot of that model, never another model: `gpt-4o-audio*` is for
-`gpt-4o-audio-preview-2024-10-01`, and not for `gpt-4o-audio-turbo`, whose price is not known.
+What a prefix or a part leaves open can be a snapshot of that model, never another model: `gpt-4o-audio*` covers
+`gpt-4o-audio-preview-2024-10-01`, but not `gpt-4o-audio-turbo`, whose price is not known.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ Reader = Callable[[str | None, str | None], Line]
 
 
 def pairs(computed: Iterable[Row], billed: Sequence[Row], line: Reader) -> dict[Key, Pair]:
-    """Join both sides by day, model ("" without one) and kind of charge; billed quantities come in our units.
+    """Join both sides by day, model ("" without one) and kind of charge; billed quantities are in our units.
 
     Raises `StepFailed` where amounts of two currencies would be compared or added up.
     """
@@ -60,8 +60,8 @@ def pairs(computed: Iterable[Row], billed: Sequence[Row], line: Reader) -> dict[
 
 
 def spread(found: Mapping[Key, Pair], computed: Iterable[Row], book: PriceBook) -> None:
-    """Give each pair the cost of its quantity at the cheapest and the dearest step of the list; a part that is not
-    listed leaves it out."""
+    """Give each pair the cost of its quantity at the cheapest and the most expensive step of the list; a pair with a
+    part that is not listed gets neither."""
     sums: dict[Key, tuple[Decimal, Decimal] | None] = {}
     for row in computed:
         key = (row["usage_date"], row["model"] or "", row["charge_kind"])

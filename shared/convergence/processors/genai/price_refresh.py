@@ -1,7 +1,7 @@
 """`genai.price_refresh`: today's published price lists → what changes in the org's list, and with `apply` the new list.
 
 Prices come from genai-prices (MIT); LiteLLM's list (MIT) is the second opinion. The new list goes into
-`{provider}_model_pricing_candidate` in any case, so that `genai.reprice` can show what it makes of past days.
+`{provider}_model_pricing_candidate` in any case, so that `genai.reprice` can show its effect on past days.
 """
 
 from __future__ import annotations

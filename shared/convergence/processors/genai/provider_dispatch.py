@@ -34,7 +34,7 @@ class DispatchSettings(Settings):
     def delegates(self, configs_dir: Path) -> Sequence[tuple[str, Mapping[str, Any]]]:
         """Return the provider's own processor, or those of all providers whose part needs no credential.
 
-        Raises `StepFailed` for a provider that is unknown, or that cannot give it: nothing is invented.
+        Raises `StepFailed` for a provider that is unknown, or that cannot provide it: no data is invented.
         """
         own = self.model_extra or {}
         if not self.provider:
@@ -58,9 +58,9 @@ def providers(installed: Collection[str] | None = None) -> list[str]:
 
 
 async def delegate(options: DispatchSettings, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-    """Let the provider's own processor do the step; without a provider, each one whose usage is here.
+    """Run the provider's own processor; without a provider, each one whose usage is here.
 
-    Raises `StepFailed` for a provider that is unknown, or that cannot give it.
+    Raises `StepFailed` for a provider that is unknown, or that cannot provide it.
     """
     for name, day in (("start_date", context.start_date), ("end_date", context.end_date)):
         given = getattr(options, name)

@@ -50,11 +50,11 @@ GROUP BY usage_date, line_item, quantity_unit, currency
 
 
 class ReconciliationSettings(Settings):
-    """What is small enough. Amounts are in the currency of the bill.
+    """Bounds up to which a difference is accepted. Amounts are in the currency of the bill.
 
     `rounding`: a difference up to this much per row is called rounding. A day and model whose difference exceeds both
     `threshold_amount` and `threshold_ratio` (of the bill) is a warning on the run, or with `on_over_threshold: fail`
-    the end of the step. `late_days`: so many days back, what one side lacks is late data and not missing.
+    fails the step. `late_days`: for so many days back, data that one side lacks is late, not missing.
     """
 
     rounding: Decimal = Field(default=Decimal("0.000001"), ge=0)
@@ -89,7 +89,7 @@ class ReconciliationProcessor(ABC):
         """Return the model and kind of charge of a line of the bill."""
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Compare and load; the result sums up by reason.
+        """Compare and load; the result has the sums by reason.
 
         Raises `StepFailed` over the threshold if the file sets `fail`; the rows are still written.
         """

@@ -1,6 +1,6 @@
-"""`genai.reprice`: past days at another price list, before and after; it writes only on request.
+"""`genai.reprice`: reprices past days with another price list, before and after; it writes only on request.
 
-Each day's usage is the one that was read last, whichever pipeline did it; "before" is the current charges.
+Each day's usage is the one that was read last, by whichever pipeline; "before" is the current charges.
 """
 
 from __future__ import annotations

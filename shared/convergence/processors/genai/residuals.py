@@ -1,6 +1,6 @@
 """The amount by which a provider's bill exceeds or falls short of the computed cost, per day, model and kind of charge.
 
-Only days of which the latest bill has at least one line: without a bill nothing is known to differ.
+Only days for which the latest bill has at least one line: without a bill nothing is known to differ.
 """
 
 from __future__ import annotations

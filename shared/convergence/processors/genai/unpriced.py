@@ -39,8 +39,8 @@ class Unpriced:
         return [f"{model}: {charge} ({reason})" for reason, model, charge in sorted(self._quantities)]
 
     async def set_aside(self, context: Context, table: str) -> None:
-        """Let the quarantine table hold exactly these rows of the credential's days in the run: what has a price now is
-        released, whichever pipeline set it aside, as it is the charges of one pipeline that count.
+        """Make the quarantine table hold exactly these rows of the credential's days in the run: rows that have a price
+        now are released, whichever pipeline set them aside, because only one pipeline's charges count.
 
         Raises `StepFailed` when there are too many to be exceptions: then the price list as a whole is wrong.
         """

@@ -1,8 +1,8 @@
 """`generic.api_extractor`: any REST API into a table, described in YAML alone.
 
-Pages are staged as they come, memory is bounded by a page and a batch. A long extraction goes on in slices: each
-ends with CONTINUE and a checkpoint, and what was staged until then survives a crash. Rows become visible at once,
-at the end, after the balance read = loaded + quarantined + filtered + duplicate is known to close.
+Pages are staged as they arrive, memory is bounded by a page and a batch. A long extraction runs in slices: each ends
+with CONTINUE and a checkpoint, and what was staged until then survives a crash. Rows become visible at once, at the
+end, after the balance read = loaded + quarantined + filtered + duplicate is known to close.
 """
 
 from __future__ import annotations

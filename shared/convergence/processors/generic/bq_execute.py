@@ -68,7 +68,7 @@ class ExecuteProcessor:
 
 
 async def run_sql(options: ExecuteSettings, target: Target | None, context: Context) -> Mapping[str, Any]:
-    """Run the statement; load its rows into the target. CONTINUE while its job goes on.
+    """Run the statement; load its rows into the target. CONTINUE while its job is running.
 
     The checkpoint stays as it is: the job's id is made of it, so the next execution finds the same job.
 
@@ -142,7 +142,7 @@ def without_lineage(row: Row, context: Context) -> Row:
 
 
 async def _ensure_tables(sql: str, context: Context) -> None:
-    """Make the org's tables that a statement names, that have a schema file and are not there yet: a first run may
+    """Create the org's tables that a statement names, that have a schema file and do not exist yet: a first run may
     delete before it loads, or read what no pipeline has loaded so far."""
     if _DEFINES.match(sql):
         return

@@ -1,6 +1,6 @@
 """`generic.dq_check`: expectations on a table → `org_meta_dq_results`; a failed one stops, warns or sets rows aside.
 
-A check that held because there was no row, or nothing but NULLs, is `empty`, and a warning: it proves nothing.
+A check that passed because there were no rows, or only NULLs, is `empty`, and a warning: it proves nothing.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ async def _table(name: str, context: Context) -> TableSchema:
 async def _record(rows: list[dict[str, Any]], context: Context) -> None:
     stage = context.warehouse.stage(RESULTS)
     await stage.write(0, rows)
-    # Every execution is a check of its own, so a replay adds its own results.
+    # Every execution is a separate check, so a replay adds its own results.
     await context.warehouse.load(stage, dates=None, mode=WriteMode.APPEND, repeatable=True)
 
 

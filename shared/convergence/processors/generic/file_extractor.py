@@ -1,9 +1,9 @@
 """`generic.file_extractor`: files that are delivered somewhere into a table, described in YAML alone.
 
-A delivery is all of its files or nothing. Its rows never become Python objects: the warehouse reads each file, checks
-every value as text and says which line does not fit. Only where columns are inferred from the data do records pass
-through this process, in batches (`files.inferring`). Nothing is visible before the last file is read. A large delivery
-goes on in slices: each ends with CONTINUE and a checkpoint, and what was staged until then survives a crash.
+A delivery is loaded as a whole or not at all. Its rows never become Python objects: the warehouse reads each file,
+checks every value as text and reports which line does not fit. Only where columns are inferred from the data do records
+pass through this process, in batches (`files.inferring`). Nothing is visible until the last file is read. A large
+delivery runs in slices: each ends with CONTINUE and a checkpoint, and what was staged until then survives a crash.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class FileExtractor:
 async def load_files(source: Source, options: FileSettings, target: Target, context: Context) -> Mapping[str, Any]:
     """Load the delivery of each period; the result counts rows and names the deliveries, or holds the checkpoint of a
     slice: a processor that returns it is `resumable`."""
-    table_for(target, options, context)  # refuses settings that do not go together before anything is read
+    table_for(target, options, context)  # refuses settings that cannot be combined before anything is read
     secret = await context.secrets.open(options.secret) if options.secret else ""
     store = await context.objects.open(source.place, secret)
     progress, end = Progress.of(context.checkpoint), context.now() + timedelta(seconds=SLICE_S)

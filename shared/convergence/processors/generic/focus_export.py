@@ -1,6 +1,6 @@
 """`generic.focus_export`: the org's charges as FOCUS files, a bundle for each billing period of the run's days.
 
-A bundle replaces the one before as a whole, so its consumers never have to remove duplicates.
+A bundle replaces the previous one as a whole, so its consumers never have to remove duplicates.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class StepSource:
 
 
 class ExportProcessor:
-    """Every period is complete before its files replace those of the export before. Where time is up, the step goes on
-    with the next one."""
+    """Every period is complete before its files replace those of the previous export. When time is up, the step
+    continues with the next one."""
 
     config_model = ExportSettings
     resumable = True

@@ -149,7 +149,7 @@ async def _record(verdict: Verdict, rules: RuleSet, provider: str, context: Cont
     ]
     stage = context.warehouse.stage(RESULTS)
     await stage.write(0, rows)
-    # Every execution is a check of its own, so a replay adds its own results.
+    # Every execution is a separate check, so a replay adds its own results.
     await context.warehouse.load(stage, dates=None, mode=WriteMode.APPEND, repeatable=True)
 
 

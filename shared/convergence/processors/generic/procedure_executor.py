@@ -29,8 +29,8 @@ class Procedure(Settings):
 class ProcedureSettings(Settings):
     """`procedure`: a name or {name, dataset}; arguments as a typed list, or as a plain map whose types are guessed.
 
-    `tables`: further tables that are made from their schema files, where they are not there yet.
-    `repeatable`: called a second time it leaves the same rows, so a replay with other parameters may call it again.
+    `tables`: further tables that are created from their schema files if they do not exist yet. `repeatable`: called a
+    second time it leaves the same rows, so a replay with other parameters may call it again.
     """
 
     # Further keys are accepted: users' files have provider and dates of the call there.
@@ -56,9 +56,9 @@ class ProcedureProcessor:
     resumable = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Call; the procedure's last SELECT comes back as `result`, at most 20 rows of it. CONTINUE while it runs.
+        """Call; the procedure's last SELECT is returned as `result`, at most 20 rows of it. CONTINUE while it runs.
 
-        The table that it writes, `destination.table`, is made from its schema file first.
+        The table that it writes, `destination.table`, is created from its schema file first.
         """
         options = settings(ProcedureSettings, step_config)
         tables = [table_of(step_config)] if step_config.get("destination") else []

@@ -1,7 +1,7 @@
 """JSON over HTTP for processors: pages, waits, refusals.
 
 A call is repeated in place a few times when the other side is busy or the connection breaks; after that the engine
-decides. What a repetition cannot fix ends the step at once, with a message that says what to do.
+decides. An error that repetition cannot fix ends the step at once, with a message that says what to do.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class RestClient:
     ) -> None:
         """`service` names the API in messages; `renew` says how to replace its credential.
 
-        `params` go with every call: a credential in the query. Calls of all steps with the same org, `credential` and
-        host share `requests_per_second`. A page may lead to the base URL's own host and to `hosts`, nowhere else.
-        What is at `data_path` of an answer is data, whatever it is called. `sign_in` returns headers with a new
-        token; it is asked once for a call that is answered 401, because tokens expire while a step works.
+        `params` are sent with every call: a credential in the query. Calls of all steps with the same org, `credential`
+        and host share `requests_per_second`. A page may lead to the base URL's own host and to `hosts`, nowhere else.
+        Whatever is at `data_path` of an answer is data, whatever its name. `sign_in` returns headers with a new token;
+        it is called once for a call that is answered 401, because tokens expire while a step works.
         """
         self.context = context
         url = checked_url(base_url, service)
@@ -123,8 +123,8 @@ class RestClient:
     ) -> AsyncGenerator[tuple[Answer, Call | None], None]:
         """Yield (answer, the call for the next page or None).
 
-        The next page is under way while the caller works on this one. Memory: two pages. Raises, besides what
-        `get` raises, `StepFailed` when the pages go round in circles or do not end.
+        The next page is fetched while the caller works on this one. Memory: two pages. Raises, besides what `get`
+        raises, `StepFailed` when the pages repeat or do not end.
         """
         guard = guard or LoopGuard()
         guard.repeats(call)  # already known if a step continues

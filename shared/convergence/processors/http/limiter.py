@@ -34,7 +34,7 @@ class Limiter:
             self._free_at = until
 
 
-# They live as long as the process's client, and are shared by all who call through it.
+# They exist as long as the process's client, and are shared by all who call through it.
 _LIMITERS: Final[WeakKeyDictionary[httpx.AsyncClient, dict[Key, Limiter]]] = WeakKeyDictionary()
 
 

@@ -46,9 +46,9 @@ PAGES_MAX: Final = 100_000  # per listing, by default
 
 
 class LoopGuard:
-    """Finds paging that goes round in circles, in constant memory (R. P. Brent, BIT 20, 1980), and counts pages.
+    """Detects paging that runs in a cycle, in constant memory (R. P. Brent, BIT 20, 1980), and counts pages.
 
-    `state` is JSON: a step that goes on later goes on with it. `pages_max`: a longer listing counts as endless.
+    `state` is JSON: a step that continues later continues with it. `pages_max`: a longer listing counts as endless.
     """
 
     def __init__(self, state: Sequence[Any] = ("", 1, 0), *, pages_max: int = PAGES_MAX) -> None:

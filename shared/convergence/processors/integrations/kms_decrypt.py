@@ -1,4 +1,4 @@
-"""`integrations.kms_decrypt`: checks that a stored credential opens. Its plaintext leaves this step in no form.
+"""`integrations.kms_decrypt`: checks that a stored credential opens. Its plaintext never leaves this step.
 
 Older files decrypt a key here and use it later; today each step opens the key itself, when it needs it.
 """
@@ -35,7 +35,7 @@ class DecryptProcessor:
     config_model = DecryptSettings
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Return a reference, by which later steps open the same one.
+        """Return a reference with which later steps open the same credential.
 
         Raises `StepFailed` when there is no credential, or when it does not open.
         """

@@ -1,7 +1,7 @@
-"""`integrations.validate_gcp`: tries the stored key of a Google service account, and keeps the outcome with it.
+"""`integrations.validate_gcp`: tries the stored key of a Google service account, and stores the outcome with it.
 
 Three things are tried in this order: that the credential has the form of a key, that Google gives a token for it, and
-that BigQuery would run a query of it (a dry run, which costs nothing). Nothing of the key leaves the step.
+that BigQuery would run a query for it (a dry run, which costs nothing). No part of the key leaves the step.
 """
 
 from __future__ import annotations

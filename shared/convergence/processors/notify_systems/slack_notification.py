@@ -47,7 +47,7 @@ class SlackProcessor:
         """Post.
 
         Raises:
-            CredentialRejected: the webhook is gone or refuses.
+            CredentialRejected: the webhook no longer exists or refuses the message.
             Throttled, Transient: the engine may repeat the step.
         """
         options = settings(SlackSettings, step_config)

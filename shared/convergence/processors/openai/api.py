@@ -52,7 +52,7 @@ async def daily(
 ) -> AsyncIterator[list[tuple[date, dict[str, Any]]]]:
     """Yield one page after the other as (day, result), for all days of the run, or those `between` (both inclusive).
 
-    Raises `StepFailed` when a day is repeated, was not requested, or is past and missing: a green run never holds
+    Raises `StepFailed` when a day is repeated, was not requested, or is past and missing: a successful run never holds
     more or less than it should.
     """
     first, last = between or (context.start_date, context.end_date)

@@ -1,7 +1,7 @@
 """`openai.billing`: what the provider itself charges, per day, line item and project → `openai_billing_daily_raw`.
 
-Costs can be grouped by API key from 2025-12-06 on only: one earlier day in a request is refused with 400 for good
-(langwatch/langwatch#7579). Earlier days are asked for without the key; their rows have a NULL `api_key_id`.
+Costs can be grouped by API key from 2025-12-06 on only: one earlier day in a request is always refused with 400
+(langwatch/langwatch#7579). Earlier days are requested without the key; their rows have a NULL `api_key_id`.
 """
 
 from __future__ import annotations

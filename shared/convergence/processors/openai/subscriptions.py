@@ -26,11 +26,11 @@ ONE_DAY: Final = timedelta(days=1)
 
 
 class SubscriptionSettings(Settings):
-    """What was bought from `starts_on` to `ends_on` (both included; open without). Empty text is not given.
+    """What was bought from `starts_on` to `ends_on` (both included; open without). An empty string counts as not given.
 
-    `seats: 0` ends the subscription. `price_per_seat_month` is a price of the org's own; else the list's. With a price
-    of its own a contract may be paid by the year although the list has no such price; the list price is then the
-    monthly one. `billing_account_id`: the organization at OpenAI.
+    `seats: 0` ends the subscription. `price_per_seat_month` is the org's own price; by default the list's. With its own
+    price a contract may be paid by the year although the list has no such price; the list price is then the monthly
+    one. `billing_account_id`: the organization at OpenAI.
     """
 
     subscription_id: str = "chatgpt"

@@ -1,7 +1,7 @@
 """`openrouter.usage`: tokens and requests by day, model and endpoint → `genai_metrics_daily_raw`.
 
-Reasoning tokens are a part of the output tokens. What own keys cost at other providers is counted here in dollars, and
-is in no cost table: those providers bill it.
+Reasoning tokens are a part of the output tokens. The cost of own keys at other providers is counted here in dollars,
+and is not in a cost table: those providers bill it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A term's invoices, and each day's share of them. The shares of a period add up to its invoice, to the last digit.
 
-A term that begins within a period is invoiced the rest of the period; one that ends within it is paid back the rest,
-each rounded to cents, as on bills that prorate. So a change that leaves the price as it is costs nothing.
+A term that begins within a period is invoiced for the rest of the period; for one that ends within it the rest is
+refunded, each rounded to cents, as on prorated bills. So a change that leaves the price as it is costs nothing.
 """
 
 from __future__ import annotations

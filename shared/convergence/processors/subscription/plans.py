@@ -1,7 +1,7 @@
 """`subscription.plans`: the org's SaaS subscriptions, kept term by term → `saas_subscription_plans`.
 
-`set` adds a term or replaces the one of the same first day, `remove` takes terms away, `import` reads a CSV, `list`
-returns them. What would leave terms that contradict each other changes nothing.
+`set` adds a term or replaces the one of the same first day, `remove` deletes terms, `import` reads a CSV, `list`
+returns them. A change that would leave contradictory terms is not made.
 """
 
 from __future__ import annotations

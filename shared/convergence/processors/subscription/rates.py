@@ -1,4 +1,4 @@
-"""`subscription.rates`: exchange rates of the European Central Bank, as its CSV has them → `currency_rates_daily_raw`.
+"""`subscription.rates`: exchange rates of the European Central Bank, from its CSV → `currency_rates_daily_raw`.
 
 Source: euro foreign exchange reference rates, file eurofxref-hist.csv: a date, and for each currency its units for one
 euro; `N/A` where there is none. There are none on weekends and holidays.

@@ -26,8 +26,8 @@ class Term(Record):
     `unit_price` is for one seat and one billing cycle. Days up to `trial_ends_on` cost nothing. Periods are counted
     from `billing_anchor`: by default the first paid day since the last gap or change of cycle, so a change of seats in
     the middle of a period pays for its own days. `invoice_amount` is what was invoiced for the whole term, such as a
-    prepayment; it replaces the price. `refund: none` is a cancellation whose rest of the period is not paid back.
-    `refund_amount` was paid back on `refund_on`.
+    prepayment; it replaces the price. `refund: none` is a cancellation without a refund for the rest of the period.
+    `refund_amount` was refunded on `refund_on`.
     """
 
     subscription_id: str = Field(min_length=1, max_length=200)

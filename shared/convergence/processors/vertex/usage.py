@@ -1,6 +1,6 @@
 """`vertex.usage`: tokens by model and day from Cloud Monitoring → `genai_metrics_daily_raw`.
 
-The metric publisher/online_serving/token_count (DELTA, label `type`) knows no users and no prices; cost is in the
+The metric publisher/online_serving/token_count (DELTA, label `type`) has neither users nor prices; cost is in the
 billing export. Source: Cloud Monitoring API v3, projects.timeSeries.list.
 """
 

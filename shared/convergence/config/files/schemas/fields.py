@@ -74,10 +74,10 @@ def with_lineage(columns: tuple[Column, ...]) -> tuple[Column, ...]:
 
 
 def columns_of(fields: list[Any], *, where: str, path: str) -> tuple[Column, ...]:
-    """Return the columns of a list of fields; `where` is the file, `path` what is above the fields in it.
+    """Return the columns of a list of fields; `where` is the file, `path` the keys above the fields in it.
 
     Raises:
-        ConfigError: not a field, an unknown key, type or mode, or a column twice.
+        ConfigError: not a field, an unknown key, type or mode, or a duplicate column.
     """
     columns: list[Column] = []
     for number, field in enumerate(fields):

@@ -27,10 +27,10 @@ class TableSchemas:
         self._loaded: dict[str, TableSchema] = {}
 
     def get(self, name: str) -> TableSchema:
-        """Return the schema of table `name`; of another name of a table, that of the table.
+        """Return the schema of table `name`, which may also be one of the table's other names.
 
         Raises:
-            NotFound: no file has this name; the message has the nearest.
+            NotFound: no file has this name; the message names the nearest.
             ConfigError: the file is wrong, or two files have this name.
         """
         if name not in self._loaded:

@@ -42,10 +42,10 @@ _TABLE_KEYS: Final = frozenset(
 
 
 def load_table_schema(path: Path, name: str | None = None) -> TableSchema:
-    """Read one schema file; the table has the file's name. Of a file with several tables, `name` is the one.
+    """Read one schema file; the table has the file's name. In a file with several tables, `name` selects one.
 
     Raises:
-        ConfigError: not JSON, an unknown key, type or mode, or a column twice; `where` is `file:line` when known.
+        ConfigError: not JSON, an unknown key, type or mode, or a duplicate column; `where` is `file:line` when known.
     """
     data = read_json(path)
     options: Mapping[str, Any] = {}

@@ -1,6 +1,6 @@
 """`cloud.aws.bedrock_usage`: tokens and requests of Bedrock by day, region and model → `genai_metrics_daily_raw`.
 
-Usage beside the bill of AWS, which has the cost: metrics have no prices, and nothing of them is in a cost table.
+Usage that complements the bill of AWS, which has the cost: metrics have no prices, and do not enter a cost table.
 """
 
 from __future__ import annotations

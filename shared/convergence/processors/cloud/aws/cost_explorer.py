@@ -1,8 +1,7 @@
 """`cloud.aws.cost_explorer`: the bill of AWS without a bucket → `cloud_aws_billing_raw_daily`, a month at a time.
 
-Of each month AWS is asked which kinds of charges there are and of which accounts, then for each kind by day, service
-and one more dimension: two are as many as a question may have. What the kinds cost must be what was found in their
-groups.
+For each month AWS is queried for the kinds of charges and their accounts, then for each kind by day, service and one
+more dimension: a request may have at most two. The cost of each kind must equal that of its groups.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ _ROUNDED: Final = Decimal("0.000001")  # at most, for each group: AWS rounds a s
 
 
 class CostExplorerSettings(CredentialSettings):
-    """`detail`: what charges are grouped by beside the service: usage type or account.
+    """`detail`: what charges are grouped by besides the service: usage type or account.
 
-    `currencies`: those that the bill may be in; none: any. `allow_shrink`: a month may have fewer days than what is
+    `currencies`: those that the bill may be in; empty: any. `allow_shrink`: a month may have fewer days than are
     stored. `url`: a stand-in for AWS on this machine.
     """
 

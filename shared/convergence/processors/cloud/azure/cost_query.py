@@ -1,8 +1,7 @@
 """`cloud.azure.cost_query`: the bill of Azure without a storage account → `cloud_azure_billing_raw_daily`, by month.
 
-Of each scope and month Cost Management is asked which kinds of charges there are, then for each kind by day, meter
-category and one more dimension: two are as many as a question may have. What the kinds cost must be what was found in
-their groups.
+For each scope and month Cost Management is queried for the kinds of charges, then for each kind by day, meter category
+and one more dimension: a request may have at most two. The cost of each kind must equal that of its groups.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ SCOPES_SQL: Final = (
 
 
 class CostQuerySettings(CredentialSettings):
-    """`scopes`: paths such as `/subscriptions/ID`; all that this credential is asked for, in one run.
+    """`scopes`: paths such as `/subscriptions/ID`; all that are queried with this credential, in one run.
 
-    `cost_type`: as invoiced, or with reservations spread over their term. `detail`: what charges are grouped by beside
-    the meter category. `billing_account_id`: who pays; by default Azure is asked. `currencies`: those that the bill may
-    be in; none: any. `allow_shrink`: a month may have fewer days or scopes than what is stored.
+    `cost_type`: as invoiced, or with reservations spread over their term. `detail`: what charges are grouped by besides
+    the meter category. `billing_account_id`: who pays; by default Azure is queried. `currencies`: those that the bill
+    may be in; empty: any. `allow_shrink`: a month may have fewer days or scopes than are stored.
     """
 
     secret: str = "azure"  # noqa: S105 - the name of a secret

@@ -37,7 +37,7 @@ async def connect(context: Context, secret: str, base_url: str, *, token_url: st
 def read_app(secret: str) -> Mapping[str, str]:
     """Return a credential's fields: tenant_id, client_id, and client_secret or client_assertion.
 
-    Raises `StepFailed`, without its text.
+    Raises `StepFailed`, without quoting it.
     """
     try:
         found = orjson.loads(secret)

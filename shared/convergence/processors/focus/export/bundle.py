@@ -1,4 +1,4 @@
-"""The bundle of one billing period: a file for each data set, and a manifest that says what they hold, and lack.
+"""The bundle of one billing period: a file for each data set, and a manifest that lists what they contain and lack.
 
 Charges are read day by day in pages, and counted and summed by the warehouse before and after, so that a bundle never
 mixes the charges before a run with those after it.
@@ -70,7 +70,7 @@ class Bundle:
     table: TableSchema
 
     async def write(self, source: Source, folder: Path, now: datetime) -> Mapping[str, Any]:
-        """Write all files into `folder`, which is there and empty; return the manifest.
+        """Write all files into `folder`, which exists and is empty; return the manifest.
 
         Raises:
             Transient: charges of the period changed while they were read.

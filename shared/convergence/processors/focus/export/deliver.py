@@ -71,9 +71,9 @@ class Export:
     async def deliver(
         self, month: date, source: Source, delivery: Delivery, now: Callable[[], datetime]
     ) -> dict[str, Any]:
-        """Deliver a period: its files, then its manifest, which names them; then the other data files go.
+        """Deliver a period: its files, then its manifest, which names them; then the other data files are removed.
 
-        Files are named after their content, so the manifest of the delivery before stays true until it is replaced.
+        Files are named after their content, so the manifest of the previous delivery stays valid until it is replaced.
         Returns the manifest with `path`, the folder of the period.
         """
         with tempfile.TemporaryDirectory(prefix="convergence-focus-") as folder:

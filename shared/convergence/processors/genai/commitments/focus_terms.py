@@ -26,7 +26,7 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "PaymentModel": ("No Upfront", "Partial Upfront", "All Upfront"),
 }
 _INTERVALS: Final = {"hourly": "Custom", "monthly": "Monthly", "annual": "Annual", "upfront": "One-Time"}
-# What a yearly payment is depends on the contract's length, so the contract says it.
+# What a yearly payment is depends on the contract's length, so the contract defines it.
 _MODELS: Final = {"hourly": "No Upfront", "monthly": "No Upfront", "upfront": "All Upfront"}
 
 

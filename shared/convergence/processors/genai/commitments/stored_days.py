@@ -51,9 +51,9 @@ async def refuse_other_terms(known: Sequence[Commitment], context: Context) -> N
 
 
 def other_terms(known: Mapping[str, Commitment], stored: Sequence[Row]) -> list[tuple[str, date]]:
-    """Return commitment and day of the rows whose cost is not what the commitment has for the day now.
+    """Return commitment and day of the rows whose cost differs from the commitment's present cost for the day.
 
-    `stored`: usage_date, commitment_id, currency, billed and effective cost. Commitments that are not known are left.
+    `stored`: usage_date, commitment_id, currency, billed and effective cost. Unknown commitments are left alone.
     """
     return [
         (row["commitment_id"], row["usage_date"])

@@ -15,8 +15,8 @@ from convergence.processors.records import Record
 from convergence.processors.subscription.periods import EXACT, Invoice, cents, invoices
 from convergence.processors.subscription.terms import ONE_DAY, Term
 
-# Whose throughput can be bought ahead, and what one unit of it is called: provisioned throughput units (Azure), model
-# units (Amazon Bedrock), generative AI scale units (Vertex AI).
+# Providers whose throughput can be bought in advance, and the name of one unit of it: provisioned throughput units
+# (Azure), model units (Amazon Bedrock), generative AI scale units (Vertex AI).
 UNITS: Final[Mapping[str, str]] = {"azure_openai": "PTU", "bedrock": "Model Unit", "vertex": "GSU"}
 HOURS: Final = 24  # of a day
 _Name = Annotated[str, Field(min_length=1, max_length=500)]
@@ -24,16 +24,16 @@ _Price = Annotated[Decimal, Field(ge=0, max_digits=29, decimal_places=9)]
 
 
 class Commitment(Record):
-    """So many units at one price, from `starts_on` to `ends_on` (included).
+    """A number of units at one price, from `starts_on` to `ends_on` (included).
 
     `unit_price` is for one unit and one billing cycle; `hourly` is invoiced by day, `upfront` once for the whole term.
     `resource` is what the units serve: a deployment of Azure, the ARN of a provisioned model, a model of Vertex AI.
-    What its tokens need of the units is known with `tokens_per_unit_minute`; an output token counts as `output_weight`
+    `tokens_per_unit_minute` determines how many of the units its tokens need; an output token counts as `output_weight`
     tokens. `list_unit_price` is what one unit costs for one hour without a commitment.
 
     A commitment to `Spend` has an amount for each cycle and no units. Commitments of a whole cloud (`aws`, `azure`,
-    `gcp`, `oci`) are contracts only: the cloud's bill has their cost. `billed_by: bill`: a bill has this one's, too.
-    Its days are spread and measured too, but are not charges: a bill that has the purchase alone has the
+    `gcp`, `oci`) are contracts only: the cloud's bill has their cost. `billed_by: bill`: a bill has the cost of this
+    one, too. Its days are spread and measured too, but are not charges: a bill that has only the purchase has the
     effective cost of the whole term with it. `focus_terms`: see `checked_terms`.
     """
 

@@ -2,8 +2,8 @@
 
 - OpenAI's audio models: prices of audio tokens as in LiteLLM 1.106.2 (MIT,
   `gpt-4o-audio-preview-2024-12-17`, `…-2025-06-03`, `gpt-4o-mini-audio-preview-2024-12-17`, `gpt-4o-mini-tts`:
-  `input_cost_per_audio_token`, `output_cost_per_audio_token`). The snapshot of 2024-10-01 was dearer and is on neither
-  list, so it stays without a price of audio.
+  `input_cost_per_audio_token`, `output_cost_per_audio_token`). The snapshot of 2024-10-01 was more expensive and is on
+  neither list, so it stays without a price of audio.
 - Anthropic's inference in the US: "For Claude 4.6 and later models, specifying US-only inference through the
   inference_geo parameter incurs a 1.1x multiplier on all token pricing categories, including input tokens, output
   tokens, cache writes, and cache reads"; it multiplies with fast mode and batch

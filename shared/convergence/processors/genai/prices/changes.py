@@ -1,7 +1,7 @@
 """The changes that a newly published price list makes to an org's list. Pure.
 
-A published list has the prices of today, seldom since when they hold. So a price that differs without a date of its own
-holds from the day of the comparison, and the earlier one until then: past days keep their prices.
+A published list has the prices of today, but seldom the dates from which they hold. So a price that differs without
+having a date holds from the day of the comparison, and the earlier one until then: past days keep their prices.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ INTRODUCED: Final[Mapping[tuple[str, str], date]] = {
 def from_introduction(provider: str, lines: Sequence[Line]) -> Iterator[Line]:
     """Yield the lines, those of a dated processing from its introduction on, one for each standard price since.
 
-    Raises `ValueError` for a factor that makes a price of endless digits.
+    Raises `ValueError` for a factor that yields a price with infinitely many digits.
     """
     standard = [line for line in lines if line["processing"] == "standard"]
     for line in lines:

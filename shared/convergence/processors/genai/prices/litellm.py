@@ -1,6 +1,6 @@
 """The second published list, LiteLLM's `model_prices_and_context_window.json`: where it disagrees with ours.
 
-Its prices are USD per token, without dates and steps. They are compared, never taken over.
+Its prices are USD per token, without dates and steps. They are compared, never adopted.
 """
 
 from __future__ import annotations

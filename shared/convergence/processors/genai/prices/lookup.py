@@ -2,14 +2,14 @@
 
 Rows are those of `{provider}_model_pricing` (made by `make_list.py`):
 
-- `model_match`: words that a reported model name must fit: `name`, `prefix*`, `*part*`, `~pattern` (`model_match.py`).
+- `model_match`: a pattern for reported model names: `name`, `prefix*`, `*part*`, `~pattern` (`model_match.py`).
   The most exact one wins: name, then pattern, then the longest prefix, then the longest part. Case does not matter.
 - `effective_from` (inclusive) and `effective_to` (exclusive) are days in UTC; empty means open.
 - `above_input_tokens`: the price holds for requests with more input tokens than that; the highest such step wins.
   Where a row of usage adds up requests of several lengths, their mean decides, and `Found.basis` records that.
-- `region`: the price holds for usage that the provider reports for this place only, and goes before one for any place.
-- Model, kind, processing and day have a row of the list, or there is no price and the usage is reported. No other
-  kind or processing stands in for them. Calls, seconds and characters cost the same in any processing.
+- `region`: the price holds for usage that the provider reports for this place only, and precedes one for any place.
+- Model, kind, processing and day have a row of the list, or there is no price and the usage is reported. No other kind
+  or processing is used instead. Calls, seconds and characters cost the same in any processing.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ TOKEN_KINDS: Final = frozenset(
         "decision_input",  # OpenAI's Decisions API charges one price for all input, and none for output
     }
 )
-# All kinds of charge. What is used beside them is a finding: `unknown_kind`.
+# All kinds of charge. Usage of any other kind is a finding: `unknown_kind`.
 KINDS: Final = TOKEN_KINDS | {
     *("image", "character", "second", "vector_store_byte", "code_interpreter_session", "file_search", "web_search"),
 }

@@ -1,7 +1,7 @@
 """The start of an incremental extraction: after the last row that was loaded.
 
-The cursor is read from the loaded rows themselves. So it moves in the commit that makes them visible, and there is no
-second place that could differ.
+The cursor is read from the loaded rows themselves. So it advances in the commit that makes them visible, and there is
+no second copy that could differ.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ async def read_cursor(options: ApiSettings, target: ApiDestination, landing: Lan
 def step_back(value: Any, overlap: Decimal) -> str:
     """Return the cursor less its overlap, as text: days of a date, seconds of a time, else a number.
 
-    Raises `StepFailed` for an overlap of a text.
+    Raises `StepFailed` for an overlap of a string.
     """
     if isinstance(value, datetime):
         moment = value - timedelta(seconds=float(overlap))

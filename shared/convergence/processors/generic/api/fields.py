@@ -15,7 +15,7 @@ FURTHER: Final = "further fields"
 
 
 def split(names: Container[str], structs: Mapping[str, Column], row: Row) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a row without what has no column, and that by its path: `usage.extra`, in a list `tags.0.extra`.
+    """Return a row without the values that have no column, and those by path: `usage.extra`, in a list `tags.0.extra`.
 
     `names` are those of all columns, `structs` the columns that have fields.
     """
@@ -59,10 +59,10 @@ def count(dropped: dict[str, int], paths: Iterable[str]) -> None:
 
 
 def no_record(table: str, expected: Collection[str], known: Row, unknown: Row, *, dropped: bool) -> str | None:
-    """Return the reason that something among the records is not one: its row would be empty. None for a record.
+    """Return the reason why an item among the records is not one: its row would be empty. None for a record.
 
-    `expected` are the columns that a record fills, `dropped` says whether an error would be lost. If it would, and
-    columns are empty, it is not a record either: an API may name the item that it failed for.
+    `expected` are the columns that a record fills, `dropped` whether an error would be lost. If it would, and columns
+    are empty, it is not a record either: an API may name the item that it failed for.
     """
     error = reported_error(unknown)
     if expected and not any(holds(value) for name, value in known.items() if name in expected):

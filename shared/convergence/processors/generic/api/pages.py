@@ -77,7 +77,7 @@ class Pages:
         return found
 
     def following(self, answer: Answer, call: Call) -> Call | None:
-        """Return the call for the next page; None after the last one. Asked once for each page.
+        """Return the call for the next page; None after the last one. Called once for each page.
 
         Raises `StepFailed` when the answer contradicts itself about what comes next.
         """

@@ -1,6 +1,6 @@
 """Paths into what an API sends: `a.b.0.c`.
 
-A key with points in its name comes before a path: in `{"a.b": 1, "a": {"b": 2}}` the path `a.b` means 1.
+A key with dots in its name takes precedence over a path: in `{"a.b": 1, "a": {"b": 2}}` the path `a.b` means 1.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Progress:
     http_retries: int = 0
     unseen: list[str] | None = None  # mapped paths that no record had so far
     dropped: dict[str, int] = field(default_factory=dict)  # fields without a column, and in how many records
-    remainder: str = ""  # what the last page says about a next one that was not requested
+    remainder: str = ""  # what the last page reports about a next one that was not requested
     digests: list[str] = field(default_factory=list)  # of the first page and of the previous one
 
     @classmethod
@@ -50,8 +50,8 @@ class Progress:
     def count(self, records: Sequence[Any], service: str, *, numbered: bool) -> None:
         """Count a page.
 
-        Raises `StepFailed` when it is the page before once more; of `numbered` pages also when it is the first again:
-        some APIs begin again after the end.
+        Raises `StepFailed` when it repeats the page before it or, with `numbered` pages, the first one: some APIs start
+        over after the end.
         """
         self.pages += 1
         self.read += len(records)

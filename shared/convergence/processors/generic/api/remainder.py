@@ -1,6 +1,4 @@
-"""Signs of further data in the last answer of a listing: without these checks a run would be green with
-less data than there is.
-"""
+"""Signs of further data in the last answer of a listing: without these checks a run could succeed with missing data."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from convergence.processors.generic.api.paths import at_path
 from convergence.processors.generic.api.settings import NUMBERED, Pagination
 from convergence.processors.http.paging import Answer
 
-# Keys without case and signs: `hasMore`, `has_more` and `@odata.nextLink` are common spellings.
+# Keys without case and punctuation: `hasMore`, `has_more` and `@odata.nextLink` are common spellings.
 _FLAGS: Final = frozenset(
     {"hasmore", "hasnext", "hasnextpage", "morepages", "moreresults", "istruncated", "truncated", "moredataavailable"}
 )
@@ -49,8 +47,8 @@ def _known_to_end(paging: Pagination, answer: Answer) -> bool:
 
 
 def _sign(answer: Answer, data_path: str) -> str:
-    """Return what in the answer says that there is more; an explicit flag counts before a pointer, which some APIs
-    send with the last page, too."""
+    """Return the part of the answer that indicates more data; an explicit flag takes precedence over a pointer, which
+    some APIs send with the last page, too."""
     found = list(_keys(answer.data, data_path)) if isinstance(answer.data, Mapping) else []
     flags = [(name, value) for name, value in found if _plain(name) in _FLAGS and isinstance(value, bool)]
     if flags:

@@ -48,7 +48,7 @@ class Shaper:
         """`quarantine` (columns of every row there) sorts bad rows out; `days` those of other dates.
 
         `date_field` names the column with the day that a row belongs to. `unseen` are the mapped paths that no record
-        had in the slices before, `dropped` counts the fields that were left out in them.
+        had in earlier slices, `dropped` counts the fields that were left out in them.
         """
         self._table = schema.name
         self._columns = {column.name: column for column in schema.columns if column.name not in LINEAGE_COLUMNS}

@@ -27,10 +27,10 @@ _PATHS: Final = {"cursor": "next_cursor", "next_page_token": "nextPageToken"}
 
 
 class Pagination(Settings):
-    """How to come to the next page, and how to know the last one.
+    """How to get to the next page, and how to recognise the last one.
 
     cursor, next_page_token: the value at `response_path` goes into `param` (or `token_param`). No value, or the one
-    that was asked with, means the end; so does, for a cursor, a page without records.
+    that was sent, means the end; so does, for a cursor, a page without records.
     link: the URL at `response_path`, else the header `Link: <…>; rel="next"` (RFC 8288).
     offset, page: until a page is empty; or until the number at `total_path` is reached, which counts what
     `total_counts` says: rows (offset), pages (page).
@@ -38,9 +38,9 @@ class Pagination(Settings):
     Without `type`, the name of the parameter says which: a token (pageToken), a number (page, offset), or with a
     `response_path` any other name, which is a cursor's.
 
-    `more_path` (true or false on every page, as in `has_more`) comes before all that. `empty_page`: whether a page
-    without records ends a listing by cursor, token or link; without `more_path` only. `max_pages`: a longer listing is
-    an error.
+    `more_path` (true or false on every page, as in `has_more`) takes precedence over all of these. `empty_page`:
+    whether a page without records ends a listing by cursor, token or link; without `more_path` only. `max_pages`: a
+    longer listing is an error.
     """
 
     type: PaginationKind
@@ -113,7 +113,7 @@ def _kind(given: Mapping[str, Any]) -> PaginationKind | None:
 
 
 class Incremental(Settings):
-    """Ask only for what is new: `param` gets the greatest value that was loaded, less `overlap`.
+    """Request only new records: `param` gets the greatest value that was loaded, less `overlap`.
 
     `cursor_path` is the field of a record. The value is kept in the loaded rows only, so it
     moves in the same commit that makes them visible. `overlap`: days for dates, seconds for times, a number else.
@@ -195,8 +195,8 @@ class ApiSettings(Settings):
 class Transform(Settings):
     """`flatten` turns {"a": {"b": 1}} into a_b. `field_mapping` renames: {key or path in the record: column}.
 
-    `add_fields` adds the same value to every row: an SQL expression (a call, a quoted literal, or with templates),
-    or the text that it is. Fields without a column go into the column `other_fields` as JSON, if the table has one.
+    `add_fields` adds the same value to every row: an SQL expression (a call, a quoted literal, or with templates), or
+    plain text. Fields without a column go into the column `other_fields` as JSON, if the table has one.
     """
 
     flatten: bool = False
@@ -219,7 +219,7 @@ class Transform(Settings):
 
 
 class ApiDestination(LandingTarget):
-    """A step goes on in a new slice (CONTINUE) after `checkpoint_rows` rows or 30 s of work: what was staged until
+    """A step continues in a new slice (CONTINUE) after `checkpoint_rows` rows or 30 s of work: what was staged until
     then survives a crash."""
 
     batch_size: int = Field(default=1000, ge=1, le=100_000)

@@ -1,9 +1,9 @@
 """A table whose columns come from its data.
 
 The table in the warehouse is the only record of its schema: the description of a column names the field it holds and
-the run that added it. So slices, retries and runs at the same time read one truth, and columns only ever get more. New
-columns are made before the rows that need them are staged; a run whose column was made with another type by a second
-run a moment before looks again, and finds it taken.
+the run that added it. So slices, retries and concurrent runs read one source of truth, and columns are only ever added.
+New columns are created before the rows that need them are staged; a run whose column was just created with another type
+by a second run reads the table again and finds it taken.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from convergence.processors.generic.landing.names import (
 )
 from convergence.processors.generic.landing.settings import SchemaSettings
 
-_ROUNDS: Final = 6  # of looking again, when others change the table at the same time
+_ROUNDS: Final = 6  # of reading again, when others change the table at the same time
 Key = tuple[str, str]  # field, and the type of its values ('' for the column of the field itself)
 
 
@@ -99,7 +99,7 @@ class InferredTable:
     async def place(self, rows: Sequence[Row]) -> list[Placed]:
         """Return each row by columns, which are added where the contract allows it.
 
-        Raises `StepFailed` for what a frozen table has no place for.
+        Raises `StepFailed` for values that a frozen table has no column for.
         """
         for _ in range(_ROUNDS):
             placed, homeless = self._try(rows)
@@ -113,7 +113,7 @@ class InferredTable:
     async def place_columns(self, given: Sequence[Column]) -> dict[str, str]:
         """Return the column for each field of a file that has types, by the field's name; see `place`.
 
-        Raises `StepFailed` for what the contract has no place for: such a field is in every row of its file.
+        Raises `StepFailed` for a field that the contract does not allow: such a field is in every row of its file.
         """
         fields = [self._as_stored(column) for column in given]
         for _ in range(_ROUNDS):

@@ -1,8 +1,8 @@
 """Types of values, and whether a column holds a value exactly.
 
-A column of an inferred table takes what it gives back unchanged, and nothing else: no number is rounded, none becomes
-a float, no text becomes a number. What fits no other type of column is JSON, which holds every value; numbers with more
-digits than a float has are texts there, with all their digits.
+A column of an inferred table accepts only values that it returns unchanged: no number is rounded, none becomes a float,
+no string becomes a number. A value that fits no other type of column is JSON, which holds every value; numbers with
+more digits than a float has are strings there, with all their digits.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class Landing:
     async def place_columns(self, columns: Sequence[Column]) -> dict[str, str]:
         """Return the column for each field of a file that has types, renamed or not, by the field's name in the file.
 
-        Raises `StepFailed` for what the contract has no place for.
+        Raises `StepFailed` for a field that the contract does not allow.
         """
         assert self._table is not None, "the columns come from the data"
         fields = {self._renamed.get(column.name, column.name): column for column in columns}
@@ -153,7 +153,7 @@ async def open_landing(
     """Return the landing of a step that replaces `dates` (None: rows are merged or added whatever their day).
 
     `filters` leaves rows of other days out, `quarantines` sets those aside that do not fit; `unseen` and `dropped` are
-    those of the slices before.
+    those of earlier slices.
 
     Raises `StepFailed` for a transformation that names no column, or a `schema` that contradicts the table's file.
     """

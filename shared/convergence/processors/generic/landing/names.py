@@ -1,8 +1,8 @@
 """Names of columns for fields, and the description that records which field a column holds.
 
-A field keeps its name where that can be one of a column. Two fields that would share a column (`cost-usd` and
-`cost_usd`, `User` and `user`) get one each: the second with a few digits of its name's digest. Which of them came
-first is known from the descriptions, so a field keeps its column in every later run.
+A field keeps its name if a column can have it. Two fields that would share a column (`cost-usd` and `cost_usd`, `User`
+and `user`) get one each: the second with a few digits of its name's digest. Which of them came first is known from the
+descriptions, so a field keeps its column in every later run.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class OpenShaper:
     date_field: str
     keys: Sequence[str]
     unseen: set[str]
-    dropped: dict[str, int] = field(default_factory=dict)  # stays empty: nothing is
+    dropped: dict[str, int] = field(default_factory=dict)  # stays empty: no field is dropped
 
     async def shape(self, records: Sequence[Any]) -> Shaped:
         """Return what becomes of records.

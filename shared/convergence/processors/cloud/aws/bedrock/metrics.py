@@ -38,7 +38,7 @@ class Sum(NamedTuple):
 async def sums(api: AwsApi, first: date, last: date) -> AsyncIterator[list[Sum]]:
     """Yield the sums of all models and metrics from `first` to `last`, a few hundred series at a time.
 
-    Raises `StepFailed` for an answer that is not complete, or not of the form that is documented.
+    Raises `StepFailed` for an answer that is not complete, or does not have the documented form.
     """
     series = await _series(api)
     for start in range(0, len(series), QUERIES_MAX):

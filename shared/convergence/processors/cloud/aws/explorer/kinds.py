@@ -1,7 +1,7 @@
 """What AWS's kinds of charges (dimension RECORD_TYPE) and services are in FOCUS.
 
 Cost Explorer spells a kind as in reports (`SavingsPlanCoveredUsage`) or as in its console (`Savings Plan Covered
-Usage`): spaces and capitals do not count. Sources: AWS Cost Management user guide, "Filtering the data" (charge types);
+Usage`): spaces and capitals are ignored. Sources: AWS Cost Management user guide, "Filtering the data" (charge types);
 Cost and Usage Report, line item details (lineItem/LineItemType). A kind that is not listed has no category here.
 """
 

@@ -30,8 +30,8 @@ def row_of(
 ) -> Row:
     """Return the row of a group of the keys SERVICE and `detail`.
 
-    `account` was asked; `member` is the only account that it has charges of, None where there are several.
-    `currencies`: those that the bill may be in; none: any. Raises `StepFailed` for another one, or one that is not in
+    `account` was queried; `member` is the only account whose charges it has, None where there are several.
+    `currencies`: those that the bill may be in; empty: any. Raises `StepFailed` for another one, or one that is not in
     ISO 4217.
     """
     service, second = group.keys

@@ -60,7 +60,7 @@ def row_of(
 ) -> Row:
     """Return the row of the dimensions MeterCategory and `detail`.
 
-    `currencies`: those that the bill may be in; none: any. Raises `StepFailed` for another one.
+    `currencies`: those that the bill may be in; empty: any. Raises `StepFailed` for another one.
     """
     currency = billed_currency(row["Currency"], f"Azure Cost Management of {day}")
     if currencies and currency not in currencies:

@@ -35,9 +35,9 @@ def subscription_of(scope: str) -> str | None:
 
 
 async def billing_account(client: RestClient, scope: str, given: str) -> str:
-    """Return the billing account that pays for `scope`: its own, the one that is `given`, or what Azure says.
+    """Return the billing account that pays for `scope`: its own, the one that is `given`, or what Azure reports.
 
-    Raises `StepFailed` where Azure does not say it: an Enterprise Agreement does not, nor does a management group.
+    Raises `StepFailed` if Azure does not report it, as for an Enterprise Agreement or a management group.
     """
     found = _ACCOUNT.match(scope)
     if found is not None:
