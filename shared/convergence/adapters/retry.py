@@ -28,7 +28,7 @@ async def retried(
     5 s (full jitter: callers that failed together do not come back together).
 
     Raises:
-        Transient: the last one, when the time is over. Any other error comes out at once.
+        Transient: the last one, when the time is over. Any other error is raised at once.
     """
     end = clock.now() + timedelta(seconds=total_s)
     pause_s = _FIRST_WAIT_S

@@ -46,7 +46,7 @@ def csv_header(file: RowFile) -> tuple[str, ...]:
 
 
 def keep_digits(file: RowFile) -> None:
-    """Let numbers of NDJSON that a float does not hold be texts: both warehouses read numbers as floats.
+    """Turn numbers of NDJSON that a float cannot hold into strings: both warehouses read numbers as floats.
 
     A file without such a number stays as it is, at the cost of one look at its bytes.
     """

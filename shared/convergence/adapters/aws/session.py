@@ -46,5 +46,5 @@ def _config() -> Any:
         connect_timeout=10,
         read_timeout=60,
         retries={"total_max_attempts": 3, "mode": "standard"},
-        ignore_configured_endpoint_urls=True,  # the registry alone says where
+        ignore_configured_endpoint_urls=True,  # only the registry defines the address
     )

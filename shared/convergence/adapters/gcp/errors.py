@@ -47,7 +47,7 @@ def translated(error: Exception, *, service: str, doing: str, preconditions: boo
     Args:
         error: What the client library raised.
         service: The service as its users call it, such as `Firestore`.
-        doing: What was asked, without any value that may be secret: `commit of runs/r1`.
+        doing: What was requested, without any value that may be secret: `commit of runs/r1`.
         preconditions: The call carried preconditions, so "exists already", "not found" and "failed precondition"
             mean that another writer was first.
     """

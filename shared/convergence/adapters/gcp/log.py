@@ -1,7 +1,7 @@
 """Log lines as Cloud Logging reads them from standard output ("Structured logging"), errors as Error Reporting does.
 
 One JSON object a line: severity, message, the trace of the request, labels with the names of org, pipeline, run and
-step. Secrets are masked where they are known, by the step's own logger, before a line comes here.
+step. Secrets are masked where they are known, by the step's own logger, before a line arrives here.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def connector(reach: Reach, resolve: Resolve, tls: ssl.SSLContext | None) -> aio
 
 
 class _Connector(aiohttp.TCPConnector):
-    """A pool that gives out no connection over which something came since its last answer.
+    """A pool that does not hand out a connection on which data arrived since its last answer.
 
     aiohttp would take such bytes for the answer to the next call.
     """

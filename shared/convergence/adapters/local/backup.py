@@ -39,7 +39,7 @@ def back_up(directory: DataDirectory, target: Path, clock: Clock) -> Mapping[str
 
     Raises:
         InvalidInput: there is no installation, or something is at `target`.
-        Transient: checkpoints came faster than the warehouse could be copied.
+        Transient: checkpoints occurred faster than the warehouse could be copied.
         StorageUnusable: a copy could not be written, or the original is damaged.
     """
     if not directory.documents.exists():

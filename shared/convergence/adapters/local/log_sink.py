@@ -38,7 +38,7 @@ class LogSink:
 
     `runs`, `steps` and `audit` are the schemas of org_meta_pipeline_runs, org_meta_step_logs and org_audit_logs.
     `dataset_of` names an org's dataset; there a view of each table shows the org its own rows, repeats removed. Events
-    reach the file `interval_s` after they came at the latest, and the tables when the file has `fold_bytes`, or at
+    reach the file `interval_s` after they arrived at the latest, and the tables when the file has `fold_bytes`, or at
     `flush`.
     """
 

@@ -1,6 +1,6 @@
 """Subscriptions and their dead letters.
 
-Shapes: Pub/Sub REST reference, `projects.subscriptions` and `projects.topics.getIamPolicy`; durations are texts of
+Shapes: Pub/Sub REST reference, `projects.subscriptions` and `projects.topics.getIamPolicy`; durations are strings of
 seconds, such as `600s`. Cloud Run v2 `services.getIamPolicy`, IAM `projects.serviceAccounts.getIamPolicy`.
 """
 

@@ -1,6 +1,6 @@
 """The port's queries as Firestore's.
 
-Firestore puts null first and the port leaves it out, so an ordered field is asked for "not null". The name comes last
+Firestore puts null first and the port leaves it out, so an ordered field is filtered by "not null". The name comes last
 in the order, ascending, as in the port; Firestore's own choice is the direction of the last field.
 """
 

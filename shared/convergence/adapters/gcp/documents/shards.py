@@ -2,7 +2,7 @@
 
 Such a field may be written 500 times a second in a collection when it is indexed; below a field that takes one of N
 values it may be N times as often (Firestore, best practices: sequential values). Writers put a document into its part,
-and a query names all parts: Firestore reads each part's index and merges them by the order asked for. An `in` of at
+and a query names all parts: Firestore reads each part's index and merges them in the requested order. An `in` of at
 most 30 values is one query, whose minimum charge is one read.
 """
 

@@ -28,7 +28,7 @@ async def cancel(
 
     Args:
         location: Where the job runs: outside of the multi-regions it is not found without ("Managing jobs").
-        sending: The call that begins the job, while the job may be on its way still; its answer says where it runs.
+        sending: The call that begins the job, while the job may still be on its way; its answer says where it runs.
     """
     # The caller gets the cancellation, whether or not the job could be reached.
     from google.api_core import exceptions as google

@@ -53,7 +53,7 @@ class Client:
     async def call(self, work: Callable[[bigquery.Client], T], *, doing: str, total_s: float = TOTAL_S) -> T:
         """Return what `work` gets from the client, on a thread; what is transient is tried again for `total_s`.
 
-        `NotFound`, `Conflict` and `PreconditionFailed` of google.api_core pass through: they decide what comes next.
+        `NotFound`, `Conflict` and `PreconditionFailed` of google.api_core pass through: they decide what happens next.
         """
         return await retried(lambda: self.once(work, doing=doing), clock=self.clock, ids=self.ids, total_s=total_s)
 

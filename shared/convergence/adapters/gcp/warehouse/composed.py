@@ -1,8 +1,8 @@
 """The script that is sent for a call: the bodies of the procedures, with every EXECUTE IMMEDIATE as a literal.
 
 The text stays its author's but for what is replaced: dynamic SQL, CALL (the body that it runs), RETURN (it leaves that
-body), central tables (the org's rows). Where a procedure itself decides what is committed, our statements go in
-front of each COMMIT, and a write outside of a transaction gets one of its own.
+body), central tables (the org's rows). Where a procedure itself decides what is committed, our statements go in front
+of each COMMIT, and a write outside of a transaction gets its own.
 """
 
 from __future__ import annotations

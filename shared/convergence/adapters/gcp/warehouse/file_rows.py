@@ -1,6 +1,6 @@
 """A file of rows into a staging table: one load job brings it as text, one statement checks and types it.
 
-The texts wait in a table of their own beside the staging table, which goes when they are read, or after a day.
+The strings wait in a separate table beside the staging table, which is dropped when they are read, or after a day.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ SettingsOf = Callable[[str], Awaitable[JobSettings]]  # of an org's jobs
 
 ATTEMPTS_MAX: Final = 50  # failed jobs under one id, before the operator has to look
 _LOCATION: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,40}")
-FINGERPRINT: Final = "fingerprint"  # the label of a write with what it is made of
+FINGERPRINT: Final = "fingerprint"  # the label of a write that identifies its content
 REVOKED: Final = "revoked"  # the label of a job that holds an id so that no write takes it
 
 
@@ -65,7 +65,7 @@ class Jobs:
         `committed` tells whether a job that is reported as failed still took effect.
 
         Raises:
-            StillRunning: it did not end within `wait_s`; it goes on.
+            StillRunning: it did not end within `wait_s`; it continues.
             LeaseLost: its id was revoked.
             ConvergenceError: it failed (see `job_error`); cancelled with the caller it raises `CancelledError`.
         """

@@ -1,7 +1,7 @@
 """Few rows as a parameter of the statement that loads them: an array of structs instead of a staging table.
 
 BigQuery takes 100,000 load jobs a day from a project, which all orgs share, and most steps bring some hundred rows. The
-values are the texts that a load job would read, and the types are those of the staging table's columns.
+values are the strings that a load job would read, and the types are those of the staging table's columns.
 """
 
 from __future__ import annotations

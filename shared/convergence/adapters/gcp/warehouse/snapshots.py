@@ -30,7 +30,7 @@ class Snapshots:
         from google.cloud import bigquery
 
         kinds = await self._kinds(scope.dataset)
-        # Neither views nor snapshots; a repetition goes on where the one before ended.
+        # Neither views nor snapshots; a repetition continues where the previous one ended.
         chosen = [name for name, kind in kinds.items() if kind == "TABLE" and (not tables or name in tables)]
         options, project = await self._options.of(scope.lineage), self._jobs.client.project
         config = bigquery.QueryJobConfig(**options.config)

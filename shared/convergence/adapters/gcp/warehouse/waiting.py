@@ -32,7 +32,7 @@ async def until_done(client: Client, job: AnyJob, *, what: str, wait_s: float | 
     """Wait until the job is done; its state is then final.
 
     Raises:
-        StillRunning: it is not done within `wait_s`; it goes on.
+        StillRunning: it is not done within `wait_s`; it continues.
         CancelledError: the caller was cancelled, and the job with it.
     """
     clock, is_query = client.clock, job.job_type == "query"

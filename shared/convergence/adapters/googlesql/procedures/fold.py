@@ -1,7 +1,7 @@
 """Procedures folded for one call: the text of every EXECUTE IMMEDIATE, known before anything runs.
 
-Both warehouses fold each call and check what comes out. So a statement that is made from arguments and constants
-is checked like one that is written out, and one that depends on data is refused, with the name that is not known.
+Both warehouses fold each call and check the result. So a statement that is made from arguments and constants is checked
+like one that is written out, and one that depends on data is refused, with the name that is not known.
 
 Values are followed through the script in the order in which it runs. A variable is known while every way to the
 statement leaves it the same value; what a loop, an exception or a jump may have changed is not known after it.

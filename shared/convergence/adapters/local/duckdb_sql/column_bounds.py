@@ -24,7 +24,7 @@ _DIGITS: Final[Mapping[str, tuple[int, int]]] = {"INT64": (19, 0), **DECIMALS}
 
 _ROUNDING: Final = frozenset({"rounding_mode", "default_rounding_mode"})
 
-Note = tuple[int, str]  # the place of a statement, and the COMMENT that runs behind it
+Note = tuple[int, str]  # the place of a statement, and the COMMENT that runs after it
 
 
 def refuse_inner_bounds(tree: exp.Expr) -> None:

@@ -55,7 +55,7 @@ class Conversion:
 
 
 def format_pieces(pattern: str) -> Iterator[str | Conversion]:
-    """Yield texts and conversions of a FORMAT pattern, in order; `%%` is text.
+    """Yield literal text and conversions of a FORMAT pattern, in order; `%%` is text.
 
     Raises:
         StepFailed: `%` without a letter, or a width that an argument gives.

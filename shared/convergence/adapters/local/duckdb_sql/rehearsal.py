@@ -93,7 +93,7 @@ class Rehearsal:
                 self._variables.declare(node.name, SqlType("STRUCT", self._columns_of(node.query)), None)
                 self._body(node.body)
         elif isinstance(node, nodes.Block) and node.handler is not None and not _raises(node.handler):
-            with suppress(ScriptError), self._variables.block():  # a run goes on in the handler, and so do we
+            with suppress(ScriptError), self._variables.block():  # a run continues in the handler, and so does this
                 self._body(node.body)
             with self._variables.block():
                 self._body(node.handler)

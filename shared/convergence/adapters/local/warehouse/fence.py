@@ -1,9 +1,9 @@
 """The second check: what DuckDB itself says that a statement does, checked before it runs.
 
-The first check (`googlesql.access`) reads the tree of our own parser. This one trusts nothing of that: it takes the
-text that is about to run and asks DuckDB. Its lexer says what a statement writes (the target follows the verb), its
-binder what it reads: the plan before optimization has every table, with views and macros followed. What is not
-known here is refused. A read also runs in a read-only transaction (`Job.transaction`).
+The first check (`googlesql.access`) reads the tree of our own parser. This one does not rely on that: it takes the text
+that is about to run and queries DuckDB. Its lexer says what a statement writes (the target follows the verb), its
+binder what it reads: the plan before optimization has every table, with views and macros followed. What is not known
+here is refused. A read also runs in a read-only transaction (`Job.transaction`).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def run_inside(job: Job, fence: Fence, sql: str, values: Mapping[str, Any]) -> A
 
 
 def look_over(job: Job, fence: Fence, sql: str, values: Mapping[str, Any]) -> None:
-    """Let DuckDB resolve a statement and check what it found. Raises like `run_inside`; runs nothing.
+    """Have DuckDB resolve a statement and check what it found. Raises like `run_inside`; runs nothing.
 
     The types of the values belong to the verdict, the values do not: where they could matter it is not remembered.
     """

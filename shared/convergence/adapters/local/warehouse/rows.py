@@ -91,7 +91,7 @@ def _matches(pattern: str) -> str:
     return f"regexp_full_match($x, {quoted(pattern)})"
 
 
-# DuckDB takes 1_000 for a number, and 0e99999 for zero; all else that it takes is a number.
+# DuckDB takes 1_000 for a number, and 0e99999 for zero; everything else that it accepts is a number.
 _HUGE_POWER: Final = "regexp_matches($x, '[eE][+-]?[0-9]{5}')"
 _IS_NUMBER: Final = f"NOT contains($x, '_') AND NOT (contains(lower($x), 'e') AND {_HUGE_POWER})"
 
@@ -106,7 +106,7 @@ _INSTANT: Final = "CAST(replace(upper($x), ' UTC', 'Z') AS TIMESTAMPTZ)"
 _YEARS: Final = "TIMESTAMPTZ '0001-01-01 00:00:00Z' AND TIMESTAMPTZ '9999-12-31 23:59:59.999999Z'"
 _IN_RANGE: Final = f"{_matches(MOMENT)} AND {_INSTANT} BETWEEN {_YEARS}"
 _UTC: Final = f"({_INSTANT} AT TIME ZONE 'UTC')"
-# Type → cases of (whether a text is of this form, its value); the first is the quick one for the usual form.
+# Type → cases of (whether a string is of this form, its value); the first is the quick one for the usual form.
 CASES: Final = {
     "INT64": (
         ("CAST(TRY_CAST($x AS BIGINT) AS VARCHAR) = $x", "CAST($x AS BIGINT)"),

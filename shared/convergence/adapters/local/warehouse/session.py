@@ -1,8 +1,8 @@
 """The one DuckDB database of a process: who may use it, on which thread, and how a job is stopped.
 
-Concurrency: all writers share one thread, so a second writer waits and two never conflict. Readers have threads
-of their own and see the last committed state (MVCC). Each job has its own cursor, hence its own transaction and
-temp tables. A cancelled job is interrupted and has rolled back before the cancellation goes on.
+Concurrency: all writers share one thread, so a second writer waits and two never conflict. Readers have threads of
+their own and see the last committed state (MVCC). Each job has its own cursor, hence its own transaction and temp
+tables. A cancelled job is interrupted and has rolled back before the cancellation continues.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Final
 
 from convergence.adapters.local.warehouse.job import Job
 
-_AGAIN_S: Final = 1.0  # DuckDB forgets an interruption that comes right before a statement begins
+_AGAIN_S: Final = 1.0  # DuckDB forgets an interruption that arrives right before a statement begins
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""CAST and SAFE_CAST: the conversions that GoogleSQL has, and the texts that it reads.
+"""CAST and SAFE_CAST: the conversions that GoogleSQL has, and the strings that it reads.
 
 DuckDB reads more than that: 'infinity' and 'epoch' as dates, slashes, 24:00:00, offsets it then drops, `1_000`.
 """
@@ -47,7 +47,7 @@ _TARGETS: Final[Mapping[str, frozenset[str]]] = {
     "INTERVAL": frozenset(),
     "JSON": frozenset(),  # INT64(), FLOAT64() and the like read it
 }
-# The macro of `functions.sql` that reads a text as this type.
+# The macro of `functions.sql` that reads a string as this type.
 _READERS: Final = {
     "INT64": "int64_of",
     "FLOAT64": "float64_of",
