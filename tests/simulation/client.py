@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # What a healthy engine refuses: a replay that came too late, and an edit of parameters after the file has changed.
 REFUSALS = ("replayed", "is finished", "has changed since")
-ONCE = "runs once"
+ONCE = "runs only once"
 TAKEN = "the idempotency key belongs to run"
 
 
