@@ -224,7 +224,7 @@ def _moment(value: Any) -> datetime:
     if isinstance(value, datetime):
         moment = value
     elif isinstance(value, date):
-        moment = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - all are in UTC
+        moment = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - the result is without zone
     elif isinstance(value, str) and re.fullmatch(MOMENT, value, re.ASCII) is not None:
         moment = datetime.fromisoformat(value.upper().replace(" UTC", "Z"))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from datetime import date
 from typing import Final
 
@@ -46,14 +47,14 @@ async def setup(warehouse: BigQueryWarehouse) -> None:
         await warehouse.sync_routines([Routine("sp_a", text, "procedures/sp_a.sql", definition)])
 
 
-def needed(body: object, *datasets: str) -> set[str]:
+def needed(body: Callable[[BigQueryWarehouse], Awaitable[None]], *datasets: str) -> set[str]:
     """Return the permissions of the requests that `body` sends, where `datasets` are."""
     with recording() as (recorder, address):
         root = "/bigquery/v2/projects/p"
         for name in datasets:
             reference = {"projectId": "p", "datasetId": name}
             recorder.resources[f"{root}/datasets/{name}"] = {"datasetReference": reference}
-        with_warehouse(address, body)  # type: ignore[arg-type]  # either of the two above
+        with_warehouse(address, body)
         found = set()
         for method, path, _ in recorder.stored:
             [permission] = [

@@ -82,7 +82,7 @@ def test_an_org_keeps_its_turn_when_the_last_place_is_free_again_at_once(capped:
             full = {f"run_{number}": until for number in range(20)}
             return [Document(path, 1, {"held": full}) for path in paths]
 
-        capped.documents.get_many = full_at_the_second_look  # type: ignore[method-assign]
+        capped.documents.get_many = full_at_the_second_look  # type: ignore[method-assign]  # between two reads of one pass
         assert (await admission_pass(capped.services)).runs == 2
 
     capped.run_scenario(scenario)

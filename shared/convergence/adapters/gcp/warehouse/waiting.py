@@ -73,7 +73,7 @@ async def _hold(client: Client, job: AnyJob, hold_s: float) -> None:
     def hold(bigquery_client: bigquery.Client) -> None:
         options: dict[str, Any] = {"retry": None, "timeout": hold_s + CALL_TIMEOUT_S}
         options |= {"project": job.project, "location": job.location, "timeout_ms": int(hold_s * 1_000)}
-        bigquery_client._get_query_results(job.job_id, **options)  # noqa: SLF001 - `result` waits in a loop of its own
+        bigquery_client._get_query_results(job.job_id, **options)  # noqa: SLF001 - the public `result` polls in its own loop
 
     with suppress(ConvergenceError, GoogleAPIError):
         await client.once(hold, doing=f"waiting for job {job.job_id}")
