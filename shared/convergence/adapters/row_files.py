@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from convergence.ports.warehouse.files import COLUMNS_MAX, FileFormat
 
 PIECE: Final = 1 << 20  # bytes
 HEADER_MAX: Final = 1 << 20  # characters
+CLOCKS: Final = frozenset({"DATETIME", "TIMESTAMP", "TIME"})  # types whose seconds have six digits
+_FINER: Final = re.compile(r":[0-9]{2}\.[0-9]{6}[0-9]*[1-9]", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +151,16 @@ def by_name(file: RowFile, names: Sequence[str]) -> list[int]:
     return sorted(own, key=lambda place: names[place])
 
 
-def problem_of(column: Column, file: RowFile) -> str:
-    """Return a description of a value that does not fit."""
+def problem_of(column: Column, file: RowFile, text: str = "") -> str:
+    """Return a description of a value that does not fit; `text` is the value as the file has it."""
     if column.name in file.allowed:
         return f"is not one of {', '.join(file.allowed[column.name])}"[:200]
     if column.name in file.between:
         first, last = file.between[column.name]
         days = f"{first}" if first == last else f"from {first} to {last}"
         return f"is not {type_name(column)} {days}"
-    return f"is not {declared_type(column)}"
+    finer = " of whole microseconds" if type_name(column) in CLOCKS and _FINER.search(text) else ""
+    return f"is not {declared_type(column)}{finer}"
 
 
 def refuse(file: RowFile, bad: Sequence[BadRow], rows: int) -> None:

@@ -4,7 +4,8 @@ A value is a JSON value, Decimal, date, time, datetime or bytes. A column also a
 convert without loss: a number accepts its text, a STRING any value as JSON text.
 
 Times with an offset are instants. A column without a zone (DATE, DATETIME) gets them in UTC, so the day of
-`2026-11-10T23:30:00-05:00` is the 11th; times without an offset are UTC. Numbers are rounded half away from zero to
+`2026-11-10T23:30:00-05:00` is the 11th; times without an offset are UTC. A second has six digits, further ones are
+cut off. Numbers are rounded half away from zero to
 the digits that the type has after the decimal point, as BigQuery does. NaN and infinity are not numbers.
 """
 
@@ -43,7 +44,9 @@ NUMBER: Final = rf"{_BLANKS}[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{{1,4}
 _POWER: Final = r"[eE]\+?[0-9]{1,2}"
 WHOLE: Final = rf"{_BLANKS}[+-]?[0-9]+(\.0*|(\.[0-9]{{0,17}})?{_POWER})?{_BLANKS}"  # may still have a fraction
 DAY: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-CLOCK: Final = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?"
+FRACTION: Final = r"\.[0-9]{1,9}"  # of a second
+MICROSECONDS: Final = r"\.[0-9]{1,6}0{0,3}"  # the same without a digit that columns do not store
+CLOCK: Final = rf"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]({FRACTION})?)?"
 OFFSET: Final = r"[Zz]| UTC|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?"
 MOMENT: Final = rf"{DAY}([Tt ]{CLOCK}({OFFSET})?)?"
 BASE64: Final = r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"

@@ -215,7 +215,7 @@ def _bad_row(read: FileSelect, flags: Sequence[bool], texts: Sequence[str | None
     for column, wrong in zip(read.columns, flags, strict=True):
         if wrong:
             came = texts[read.fed.sources[column.name]]
-            problem = f"{problem_of(column, read.file)}: {str(came)[:60]!r}"
+            problem = f"{problem_of(column, read.file, str(came))}: {str(came)[:60]!r}"
             problems[column.name] = "has no value" if came is None else problem
     named = {name: text for name, text in zip(read.fed.names, texts, strict=True) if text is not None}
     return BadRow(0, line, problems, orjson.dumps(named).decode()[:CONTENT_MAX])

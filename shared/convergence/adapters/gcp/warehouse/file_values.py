@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from convergence.adapters.googlesql.types import SqlType
+from convergence.adapters.row_files import CLOCKS
 from convergence.ports.column_bounds import DECIMALS, whole_and_places
-from convergence.ports.column_values import DAY, MOMENT, NUMBER, WHOLE, type_name
+from convergence.ports.column_values import CLOCK, DAY, FRACTION, MICROSECONDS, MOMENT, NUMBER, WHOLE, type_name
 from convergence.ports.warehouse import Column, FileFormat, RowFile
 
 _SCALE: Final = {"NUMERIC": 9, "BIGNUMERIC": 38}
@@ -53,6 +54,8 @@ def value_of(column: Column, text: str, file: RowFile) -> str:
     """Return the SQL of the value that `text` (SQL) is for the column."""
     name = type_name(column)
     value = _VALUES[name].replace("$x", text)
+    if name in CLOCKS and file.digits == "refuse":
+        value = value.replace(FRACTION, MICROSECONDS)
     if column.name in file.formats:
         parsed = f"SAFE.PARSE_TIMESTAMP({quoted(file.formats[column.name])}, {text})"
         value = parsed if name == "TIMESTAMP" else f"{name}({parsed})"
@@ -94,7 +97,9 @@ def _if(pattern: str, value: str) -> str:
     return f"IF(REGEXP_CONTAINS($x, r'^(?:{pattern})$'), {value}, NULL)"
 
 
-_INSTANT: Final = "SAFE_CAST(REPLACE(UPPER($x), ' UTC', 'Z') AS TIMESTAMP)"
+# BigQuery takes six digits of a second at most.
+_SIX_DIGITS: Final = r"REGEXP_REPLACE($x, r'(\.[0-9]{6})[0-9]+', r'\1')"
+_INSTANT: Final = f"SAFE_CAST(REPLACE(UPPER({_SIX_DIGITS}), ' UTC', 'Z') AS TIMESTAMP)"
 _VALUES: Final = {
     "STRING": "$x",
     "JSON": "IF(SAFE.PARSE_JSON($x) IS NULL, NULL, $x)",  # staged as text
@@ -106,6 +111,6 @@ _VALUES: Final = {
     "DATE": f"IF(REGEXP_CONTAINS($x, r'^{DAY}$'), SAFE_CAST($x AS DATE), DATE({_if(MOMENT, _INSTANT)}))",
     "DATETIME": f"DATETIME({_if(MOMENT, _INSTANT)})",
     "TIMESTAMP": _if(MOMENT, _INSTANT),
-    "TIME": "SAFE_CAST($x AS TIME)",
+    "TIME": _if(CLOCK, f"SAFE_CAST({_SIX_DIGITS} AS TIME)"),
     "BYTES": "SAFE.FROM_BASE64($x)",
 }

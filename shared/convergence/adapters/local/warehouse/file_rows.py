@@ -38,6 +38,7 @@ from convergence.adapters.row_files import (
     lines_of,
     other_name,
     pointers,
+    problem_of,
     refuse,
     refuse_twins,
     staged_by,
@@ -227,11 +228,11 @@ def _shown(source: str, kind: str) -> str:
 def _bad_row(plan: _Plan, row: Sequence[Any], lines: Mapping[int, int]) -> BadRow:
     number, flags, *values = row
     problems = {}
-    for (column, value), wrong in zip(plan.values, flags, strict=True):
+    for (column, _), wrong in zip(plan.values, flags, strict=True):
         if wrong:
             came = values[plan.fed.sources[column.name]]
-            shown = f"{came}"[:60]
-            problems[column.name] = "has no value" if came is None else f"{value.problem}: {shown!r}"
+            problem = f"{problem_of(column, plan.file, f'{came}')}: {f'{came}'[:60]!r}"
+            problems[column.name] = "has no value" if came is None else problem
     pairs = zip(plan.fed.names, values, strict=True)
     content = orjson.dumps({name: value for name, value in pairs if value is not None}, default=str).decode()
     return BadRow(number, lines.get(number, 0), problems, content[:CONTENT_MAX])

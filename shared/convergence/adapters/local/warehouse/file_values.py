@@ -16,9 +16,9 @@ from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.duckdb_sql.types import WHOLE_HERE, duckdb_type
 from convergence.adapters.local.warehouse.named_sql import quoted
 from convergence.adapters.local.warehouse.rows import CASES
-from convergence.adapters.row_files import problem_of
+from convergence.adapters.row_files import CLOCKS, problem_of
 from convergence.ports.column_bounds import DECIMALS, whole_and_places
-from convergence.ports.column_values import type_name
+from convergence.ports.column_values import FRACTION, MICROSECONDS, type_name
 from convergence.ports.warehouse import Column, FileFormat, RowFile
 
 _SCALE: Final = {"NUMERIC": 9, "BIGNUMERIC": 18}
@@ -55,7 +55,6 @@ class Value:
     text: str
     strict: str
     lenient: str
-    problem: str
 
 
 def value_of(column: Column, source: str, kind: str, file: RowFile) -> Value:
@@ -66,22 +65,18 @@ def value_of(column: Column, source: str, kind: str, file: RowFile) -> Value:
     limited = allowed is not None or between is not None or bool(column.bounds)
     direct = None if limited or column.name in file.formats else _direct(column, source, kind)
     if direct is not None:
-        return Value(source, direct, direct, "")
+        return Value(source, direct, direct)
     if type_name(column) == "STRING" and not limited:
-        return Value(text, text, text, "")
+        return Value(text, text, text)
     listed = "" if allowed is None else f" AND {text} IN ({', '.join(map(quoted, allowed))})"
     cases = [*_float_cases(column, source, kind), *_cases(column, text, file)]
-    problem = problem_of(column, file)
-    if kind in NANOSECONDS and type_name(column) in {"DATETIME", "TIMESTAMP"}:
-        cases = [(f"epoch_ns({source}) % 1000 = 0 AND ({test})", value) for test, value in cases]
-        problem += " of whole microseconds"
-    wrong = f"error({quoted(problem)})"
+    wrong = f"error({quoted(problem_of(column, file))})"
     tests = [(f"({test}){listed}{_between(value, between)}", value) for test, value in cases]
     strict = " ".join(f"WHEN {test} THEN {_within(column, value, wrong)}" for test, value in tests)
     strict = f"CASE WHEN {text} IS NULL THEN NULL {strict} ELSE {wrong} END"
     lenient = "TRY(CASE " + " ".join(f"WHEN {test} THEN {_within(column, value, 'NULL')}" for test, value in tests)
     lenient += " END)"
-    return Value(text, strict, lenient, problem)
+    return Value(text, strict, lenient)
 
 
 def _within(column: Column, value: str, otherwise: str) -> str:
@@ -183,7 +178,11 @@ def _cases(column: Column, text: str, file: RowFile) -> list[tuple[str, str]]:
         return [(test.replace("$x", f"to_json({text})"), f"from_base64({text})") for test, _ in CASES[name]]
     cases = [(test.replace("$x", text), value.replace("$x", text)) for test, value in CASES[name]]
     quick = [(_QUICK[name].replace("$x", text), _quick_value(column, text))] if name in _QUICK else []
-    if name not in _SCALE or file.digits == "round":
+    if file.digits == "round":
+        return quick + cases
+    if name in CLOCKS:
+        return quick + [(test.replace(FRACTION, MICROSECONDS), value) for test, value in cases]
+    if name not in _SCALE:
         return quick + cases
     scale = whole_and_places(column.bounds)[1] if column.bounds else _SCALE[name]
     quick = quick if scale == _SCALE[name] else []
