@@ -17,6 +17,9 @@ class PartialWarehouse:
     async def columns(self, *given: Any, **options: Any) -> Any:
         raise NotImplementedError
 
+    async def column_names(self, *given: Any, **options: Any) -> Any:
+        raise NotImplementedError
+
     def stage(self, *given: Any, **options: Any) -> Any:
         raise NotImplementedError
 

@@ -12,7 +12,7 @@ from convergence.engine.services import Services, dataset_of
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import SHARED_DATASET
 
-ORGS_AT_ONCE: Final = 25  # of one request: each table is looked at, and a request has a minute
+ORGS_AT_ONCE: Final = 25  # of one request, whose queries run at the same time; it has a minute
 
 
 @dataclass(slots=True)
@@ -51,26 +51,23 @@ async def sync_schemas(
     slugs, behind = await services.orgs.slugs_page(limit, cursor)
     done = SyncedSchemas(orgs=len(slugs), cursor=behind)
     shared = [SHARED_DATASET] if cursor is None else []
-    for dataset in [*shared, *(dataset_of(services, slug) for slug in slugs)]:
+    datasets = [*shared, *(dataset_of(services, slug) for slug in slugs)]
+    stored = await asyncio.gather(*(services.warehouse.column_names(dataset) for dataset in datasets))
+    for dataset, tables in zip(datasets, stored, strict=True):
         # An org's log tables are views of the shared ones.
         views = () if dataset == SHARED_DATASET else TABLES.values()
-        names = sorted(services.schemas.paths.keys() - set(views))
-        found = await asyncio.gather(*(_missing(services, dataset, name) for name in names))
-        for name, missing in zip(names, found, strict=True):
+        for name in sorted(services.schemas.paths.keys() & tables.keys() - set(views)):
+            schema = services.schemas.get(name)
+            missing = [column.name for column in schema.columns if column.name not in tables[name]]
             if not missing:
                 continue
             try:
                 if not dry_run:
-                    await services.warehouse.ensure_table(dataset, services.schemas.get(name))
+                    await services.warehouse.ensure_table(dataset, schema)
                 done.added[f"{dataset}.{name}"] = missing
             except SchemaMismatch as error:
                 done.failed[f"{dataset}.{name}"] = str(error)
     return done
-
-
-async def _missing(services: Services, dataset: str, name: str) -> list[str]:
-    stored = {column.name for column in await services.warehouse.columns(dataset, name)}
-    return [column.name for column in services.schemas.get(name).columns if column.name not in stored] if stored else []
 
 
 def answer(done: SyncedSchemas, *, dry_run: bool) -> Mapping[str, object]:

@@ -114,3 +114,19 @@ def test_a_column_that_is_no_longer_required_takes_null(run: Callable[[Body], No
         assert await rows_of(warehouse, "SELECT id FROM usage ORDER BY id") == [(None,), (1,)]
 
     run(body)
+
+
+def test_the_columns_of_all_tables_of_a_dataset_are_known_at_once(
+    run: Callable[[Body], None], usage: TableSchema
+) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        assert await warehouse.column_names("acme_prod") == {}
+        await warehouse.ensure_table("acme_prod", usage)
+        await warehouse.ensure_table("acme_prod", replace(usage, name="other", columns=usage.columns[:2]))
+        await warehouse.ensure_table("beta_prod", replace(usage, name="of_another_org"))
+        names = tuple(column.name for column in usage.columns)
+        found = await warehouse.column_names("acme_prod")
+        assert (found["usage"], found["other"]) == (names, names[:2])
+        assert "of_another_org" not in found
+
+    run(body)

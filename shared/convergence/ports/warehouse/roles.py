@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -95,6 +95,10 @@ class Tables(Protocol):
 
         Descriptions are those that the warehouse stores, at least of `inferred` tables.
         """
+        ...
+
+    async def column_names(self, dataset: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the names of the columns of each table and view, all by one query; none without such a dataset."""
         ...
 
     def stage(self, dataset: str, table: TableSchema, name: str) -> Stage:

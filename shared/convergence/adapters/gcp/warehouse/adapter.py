@@ -98,6 +98,10 @@ class BigQueryWarehouse:
         """Return the columns of a stored table; see the port."""
         return await self._tables.described(dataset, table)
 
+    async def column_names(self, dataset: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the columns of each table and view of a dataset; see the port."""
+        return await self._queries.column_names(dataset)
+
     def stage(self, dataset: str, table: TableSchema, name: str) -> Stage:
         """Return the stage `name`; parts that an earlier process flushed are still in it, for 24 hours."""
         return BigQueryStage(self._jobs, self._tables, self._labels, dataset, table, name)

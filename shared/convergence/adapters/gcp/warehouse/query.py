@@ -18,6 +18,7 @@ from convergence.adapters.gcp.warehouse.statements import PreparedStatement, Sta
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.gcp.warehouse.values import port_rows
 from convergence.adapters.gcp.warehouse.waiting import AnyJob
+from convergence.domain.sql_names import bigquery_name
 from convergence.errors import LeaseLost, StepFailed
 from convergence.ports.warehouse import Parameter, QueryResult, Scope, Statement
 
@@ -68,6 +69,21 @@ class Queries:
         if statement.defines:
             await self._set_lineage(statement, scope, job_id, options)
         return await self._answer(ended.job, statement, asked.rows_max)
+
+    async def column_names(self, dataset: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the columns of each table and view of a dataset; see the port."""
+        if not await self._tables.has_dataset(dataset):
+            return {}
+        source = bigquery_name(self._jobs.client.project, dataset)
+        sql = (
+            "SELECT table_name, ARRAY_AGG(column_name ORDER BY ordinal_position) AS names\n"
+            f"FROM {source}.INFORMATION_SCHEMA.COLUMNS GROUP BY table_name"
+        )
+        config = self._statements.config(Scope(dataset=dataset), {}, **self._options.plain())
+        what = f"listing the columns of {dataset}"
+        ended = await self._jobs.query(self._jobs.client.ids.new("columns"), sql, config, what=what)
+        _, rows = await self._jobs.rows(ended.job)
+        return {table: tuple(names) for table, names in rows}
 
     async def _in_transaction(
         self,

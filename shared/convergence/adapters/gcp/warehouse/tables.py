@@ -43,16 +43,23 @@ class Tables:
 
         It is read first: Terraform and onboarding have made nearly all, and creations share a quota with updates.
         """
+        if not await self.has_dataset(dataset):
+            await self._create_dataset(dataset, tables_live)
+        self._datasets.add(dataset)
+
+    async def has_dataset(self, dataset: str) -> bool:
+        """Tell whether the dataset exists."""
         from google.api_core.exceptions import NotFound
 
         if dataset in self._datasets:
-            return
+            return True
         path = f"{self._client.project}.{checked(dataset, 'dataset')}"
         try:
             await self._client.call(lambda client: client.get_dataset(path, **HTTP), doing=f"reading {path}")
         except NotFound:
-            await self._create_dataset(dataset, tables_live)
+            return False
         self._datasets.add(dataset)
+        return True
 
     async def _create_dataset(self, dataset: str, tables_live: timedelta | None) -> None:
         from google.cloud import bigquery

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -94,6 +94,10 @@ class DuckDbWarehouse:
     async def columns(self, dataset: str, table: str) -> tuple[Column, ...]:
         """Return the columns of a stored table; see the port."""
         return await self.session.read(lambda job: tables.columns_of(job, dataset, table))
+
+    async def column_names(self, dataset: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the columns of each table and view of a dataset; see the port."""
+        return await self.session.read(lambda job: tables.names_of_columns(job, dataset))
 
     def stage(self, dataset: str, table: TableSchema, name: str) -> Stage:
         """Return the stage `name`; parts that an earlier process wrote are still in it."""

@@ -91,6 +91,12 @@ def columns_of(job: Job, dataset: str, table: str) -> tuple[Column, ...]:
     )
 
 
+def names_of_columns(job: Job, dataset: str) -> dict[str, tuple[str, ...]]:
+    """Return the names of the columns of each table and view of a dataset."""
+    rows = job.execute(statement("column_names"), {"dataset": dataset}).fetchall()
+    return {table: tuple(names) for table, names in rows}
+
+
 def _add_columns(job: Job, dataset: str, table: TableSchema, found: dict[str, str]) -> None:
     refuse_other_case(dataset, table, found)
     for column in table.columns:

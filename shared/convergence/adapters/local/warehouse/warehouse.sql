@@ -22,6 +22,10 @@ WHERE database_name = current_database() AND schema_name = $dataset AND table_na
 SELECT column_name, data_type, NOT is_nullable, coalesce(comment, '') FROM duckdb_columns()
 WHERE database_name = current_database() AND schema_name = $dataset AND table_name = $table ORDER BY column_index;
 
+-- name: column_names
+SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns()
+WHERE database_name = current_database() AND schema_name = $dataset GROUP BY table_name;
+
 -- name: describe_column
 COMMENT ON COLUMN {table}.{column} IS {text};
 
