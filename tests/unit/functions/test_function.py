@@ -18,12 +18,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from convergence.adapters.gcp.warehouse.client import CONNECTIONS_MAX
 from convergence.bootstrap.functions import parts
 from convergence.config.catalog import Catalog
 from convergence.config.files.functions import read_function
 from convergence.config.settings.functions import FunctionSettings
 from convergence.entry.push.concurrency_limit import ConcurrencyLimit
-from convergence.entry.push.function import Function, Parts, drain_on_sigterm
+from convergence.entry.push.function import THREADS_EACH, Function, Parts, drain_on_sigterm
 from convergence.errors import Transient
 from convergence.ports.bus import AUDIT_EVENTS, Message
 from tests.unit.engine.conftest import Engine
@@ -93,21 +94,27 @@ def test_what_waits_on_threads_holds_up_no_other_request_on_a_machine_of_one_cpu
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 1)
-    at_once = threading.Barrier(32)
+    requests = 20
+    at_once = threading.Barrier(requests * THREADS_EACH)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await asyncio.gather(*(asyncio.to_thread(at_once.wait, 10) for _ in range(at_once.parties)))
+        await asyncio.gather(*(asyncio.to_thread(at_once.wait, 10) for _ in range(THREADS_EACH)))
         await Response("all were there")(scope, receive, send)
 
     async def warm() -> None: ...
 
-    function = Function(lambda: Parts(concurrency=ConcurrencyLimit(1), push=app, api=None, warm=warm))
+    function = Function(lambda: Parts(concurrency=ConcurrencyLimit(requests), push=app, api=None, warm=warm))
 
-    async def asked() -> httpx.Response:
+    async def asked() -> list[httpx.Response]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(function), base_url="http://f") as client:
-            return await client.get("/")
+            return await asyncio.gather(*(client.get("/") for _ in range(requests)))
 
-    assert asyncio.run(asked()).text == "all were there"
+    assert {answer.text for answer in asyncio.run(asked())} == {"all were there"}
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in ROOT.glob("functions/*/function.yaml")))
+def test_bigquerys_client_keeps_a_connection_for_each_thread(name: str) -> None:
+    assert THREADS_EACH * read_function(ROOT / "functions" / name).concurrency <= CONNECTIONS_MAX
 
 
 @pytest.mark.parametrize("name", ["step", "dead_letter", "scheduler", "notifier", "webhook"])

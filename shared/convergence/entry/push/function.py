@@ -22,9 +22,10 @@ from convergence.errors import ConvergenceError
 
 logger = logging.getLogger(__name__)
 _WARM_S: Final = 5.0
-# BigQuery's client and the look-up of host names wait on threads. Python gives a machine of one CPU five of them: five
-# slow uploads would make every other step's look-up time out.
-_THREADS: Final = 64
+# BigQuery's client and the look-up of host names wait on threads: a query up to a minute for each look. Python gives a
+# machine of one CPU five of them: five slow queries would hold up every other request. A thread that is not used is not
+# started.
+THREADS_EACH: Final = 4  # for each request at a time: the pages of the dashboard ask several questions at once
 _OUTER: Final = ("app", "endpoint", "path_params", "route", "router")  # left by the framework's own routing
 
 
@@ -70,7 +71,7 @@ class Function:
         loop = asyncio.get_running_loop()
         if self._parts is None or self._loop is not loop:
             self._parts, self._loop, self._warmed = self._make(), loop, False
-            loop.set_default_executor(ThreadPoolExecutor(_THREADS, "waiting"))
+            loop.set_default_executor(ThreadPoolExecutor(THREADS_EACH * self._parts.concurrency.limit, "waiting"))
             drain_on_sigterm(self._parts.concurrency, loop)
         return self._parts
 

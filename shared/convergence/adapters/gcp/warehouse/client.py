@@ -27,7 +27,7 @@ CALL_TIMEOUT_S: Final = 30.0  # one HTTP request
 UPLOAD_TIMEOUT_S: Final = 120.0  # for a call that uploads staged rows
 TOTAL_S: Final = 60.0  # for a call with all its retries
 SERVICE: Final = "BigQuery"
-_CONNECTIONS_MAX: Final = 64  # as many as a function has threads
+CONNECTIONS_MAX: Final = 320  # kept; as many as a function has threads
 HTTP: Final[dict[str, Any]] = {"retry": None, "timeout": CALL_TIMEOUT_S}  # of every request
 
 
@@ -97,7 +97,7 @@ class Client:
                     credentials = credentials or AnonymousCredentials()
                 made = bigquery.Client(project=self.project, location=self.location, credentials=credentials, **options)
                 for scheme in ("https://", "http://"):  # a client keeps ten connections and reopens others
-                    made._http.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS_MAX))  # noqa: SLF001 - no other way to its session
+                    made._http.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS_MAX))  # noqa: SLF001 - no other way to its session
                 self._client = made
             return self._client
 

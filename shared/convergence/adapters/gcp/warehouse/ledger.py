@@ -138,6 +138,11 @@ class Ledger:
         sql = "\nUNION ALL ".join(f"SELECT name, digest FROM {table} WHERE dataset = @dataset" for table in tables)
         return {str(name): str(digest) for name, digest in await self._read(sql, dataset=dataset)}
 
+    async def listed_since(self, dataset: str) -> str:
+        """Return when the list of a dataset's migrations was made, '' when there is none."""
+        found = await self._tables.find(LEDGER, _migrations_of(dataset))
+        return "" if found is None or found.created is None else found.created.isoformat()
+
     def _loads(self, dataset: str) -> str:
         return bigquery_name(self._jobs.client.project, LEDGER, f"_convergence_loads_{checked(dataset)}")
 

@@ -1,11 +1,13 @@
 """Migrations: scripts that a dataset has not seen, in the order of their names, each one job.
 
 BigQuery takes no permanent DDL into a transaction ("Multi-statement transactions"), so a script that fails in the
-middle leaves the statements before: write them so that they can run again (IF NOT EXISTS).
+middle leaves the statements before: write them so that they can run again (IF NOT EXISTS). A deployment that is
+repeated while its first request is still at work waits for that one's job.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -77,15 +79,29 @@ class Migrations:
         }
         config = self._statements.config(scope, parameters, **self._options.plain())
         script = f"{text}{'' if text.endswith(';') else ';'}\n{record}"
-        job_id = self._jobs.client.ids.new("migration")
+        job_id = await self._job_id(migration, scope.dataset)
         try:
-            await self._jobs.query(job_id, script, config, what=f"the migration {migration.name}")
+            ended = await self._jobs.query(job_id, script, config, what=f"the migration {migration.name}")
         except StepFailed as error:
             from convergence.adapters.googlesql.access import Touched
 
             touched = Touched(frozenset(), frozenset(), frozenset(reach.existing))
             explained = await self._statements.explained(error, touched)
             raise StepFailed(f"{migration.source}: {explained}") from error
+        if ended.repeated and migration.name not in await self._ledger.migrated(scope.dataset):
+            raise StepFailed(
+                f"{migration.source}: job {ended.job.job_id} has run it in {scope.dataset}, but the list of migrations"
+                " lacks it. Insert its line again, or write a new migration."
+            )
+
+    async def _job_id(self, migration: Routine, dataset: str) -> str:
+        """Return the id under which every process runs a script, so that two at a time run it once.
+
+        A list that was made anew belongs to a dataset that was made anew, whose scripts run again.
+        """
+        listed = await self._ledger.listed_since(dataset)
+        parts = "\n".join([dataset, migration.name, migration.digest, listed])
+        return f"migration_{hashlib.sha256(parts.encode()).hexdigest()}"
 
     async def _read(self, migration: Routine, scope: Scope) -> tuple[Reach, str]:
         """Return what a migration touches, and the text that is sent: dynamic SQL is a literal in it."""
