@@ -15,7 +15,7 @@ JOBS   ?= 2
 DATABASE ?= pypi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo-all test check lint types layout sim mutants bench emulators referees up-gcp lock audit prices schema package infra-check deploy rollback destroy clean
+.PHONY: help setup run demo-all test check lint types layout sim mutants bench emulators azurite referees up-gcp lock audit prices schema package infra-check deploy rollback destroy clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ bench: $(VENV)/dev ## Benchmark the engine; SHAPE=api|chain|cold|dashboard|extra
 
 emulators: $(VENV)/dev ## Install emulators of Google's services in a separate environment (needs Python 3.13)
 	@$(BIN)/python -m tests.emulators.environment
+
+azurite: $(VENV)/dev ## Install Azurite, Azure's Blob Storage for tests, in a separate folder (needs npm)
+	@$(BIN)/python -m tests.azurite.environment
 
 referees: $(VENV)/dev ## Install the public validators of FOCUS in a separate environment (needs Python 3.12)
 	@$(BIN)/python -m tests.referees.environment

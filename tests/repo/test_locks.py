@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -98,3 +99,14 @@ def test_locks_name_no_index() -> None:
         text = lock.read_text()
         assert "--hash=sha256:" in text
         assert not re.search(r"index-url|find-links|https?://|file:", text), lock
+
+
+@pytest.mark.parametrize("part", ["azurite", "typescript"])
+def test_locks_of_npm_pin_each_package_by_its_hash_and_name_no_registry(part: str) -> None:
+    folder = ROOT / "tests" / part
+    text = (folder / "package-lock.json").read_text()
+    own, *packages = json.loads(text)["packages"].values()
+    asked = json.loads((folder / "package.json").read_text())
+    assert own.items() >= {key: asked[key] for key in asked if key.lower().endswith("dependencies")}.items()
+    assert all(each["integrity"].startswith("sha512-") for each in packages)
+    assert "resolved" not in text

@@ -1,150 +1,153 @@
-"""Containers of Azure: the real client against a server that answers List Blobs and Get Blob as Azure does."""
+"""Containers of Azure: the real client against Azurite."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import re
-from collections.abc import Callable
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.storage.blob import ContainerClient
 
 from convergence.adapters.http.client import StepClient
-from convergence.adapters.objects.azure_blob import app_token, open_azure, read_keys
-from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
+from convergence.adapters.local.clock import SystemClock
+from convergence.adapters.objects.azure_blob import open_azure
+from convergence.errors import CredentialRejected, StepFailed
 from convergence.ports.object_store import Place
-from convergence.sandbox.http import HttpServer, Request, Response
-from tests.unit.processors.blob_server import BlobServer
+from tests.azurite.server import ACCOUNT, KEY, Azurite, running, signature, stored
 
-KEY = json.dumps({"account_key": "c2VjcmV0LW9mLXRoZS1vcmc="})
-PLACE = Place(kind="azure", root="exports", options={"account": "acmebills"})
-Handler = Callable[[Request], Response]
+OWN = json.dumps({"account_key": KEY})
+HOUR = timedelta(hours=1)
 
 
-def using(work: Any, handler: Handler, secret: str = KEY) -> Any:
+@pytest.fixture(scope="module")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    with running(tmp_path_factory.mktemp("azurite")) as server:
+        yield server
+
+
+def using(work: Any, azurite: Azurite, secret: str = OWN, container: str = "exports") -> Any:
     async def main() -> Any:
-        server = HttpServer(handler)
-        store = open_azure(PLACE, secret, http=StepClient, endpoint=await server.start())
+        place = Place(kind="azure", root=container, options={"account": ACCOUNT})
+        store = open_azure(place, secret, http=StepClient, endpoint=azurite.url)
         try:
             return await work(store)
         finally:
             await store.close()
-            await server.stop()
 
     return asyncio.run(main())
 
 
-def failing(answer: Response) -> ConvergenceError:
-    async def work(store: Any) -> None:
-        await store.list("p/", most=10)
-
-    try:
-        using(work, lambda _: answer)
-    except ConvergenceError as error:
-        return error
-    raise AssertionError("it succeeded")
+def sas(container: str, permission: str, ends: timedelta = HOUR) -> str:
+    """Return a shared access signature as a credential."""
+    return json.dumps({"sas_token": signature(container, permission, ends)})
 
 
-def test_files_are_written_replaced_and_removed(tmp_path: Path) -> None:
-    blobs = BlobServer("exports", {})
-
-    async def work(store: Any) -> None:
-        for text in ("first", "second"):
-            (tmp_path / "own").write_text(text)
-            await store.put("focus/a b.csv", tmp_path / "own")
-        assert blobs.blobs == {"focus/a b.csv": b"second"}
-        for _ in range(2):  # one that does not exist is fine
-            await store.remove("focus/a b.csv")
-        assert blobs.blobs == {}
-
-    using(work, blobs.answer)
-
-
-def test_files_are_listed_and_fetched(tmp_path: Path) -> None:
-    blobs = BlobServer("exports", {f"p/{number}.csv": b"x" * number for number in range(5)})
+def test_files_are_listed_and_fetched(azurite: Azurite, tmp_path: Path) -> None:
+    names = ["p/0 ä&+.csv", *(f"p/{number}.csv" for number in range(1, 5))]
+    container = azurite.container("exports", {name: b"x" * size for size, name in enumerate(names)})
+    container.upload_blob("other/1.csv", b"")
 
     async def work(store: Any) -> None:
         listed = await store.list("p/", most=10)
-        assert [(each.name, each.size) for each in listed] == [(f"p/{number}.csv", number) for number in range(5)]
+        assert [(each.name, each.size) for each in listed] == [(name, size) for size, name in enumerate(names)]
+        assert all(abs(SystemClock().now() - each.modified) < HOUR for each in listed)
         came = await store.fetch("p/4.csv", tmp_path / "came", bytes_max=4)
         assert (came.size, (tmp_path / "came").read_bytes()) == (4, b"xxxx")
-        assert (await store.fetch("p/0.csv", tmp_path / "came", bytes_max=4)).size == 0
+        assert came == listed[4]
+        assert (await store.fetch(names[0], tmp_path / "came", bytes_max=4)).size == 0
         with pytest.raises(StepFailed, match="has 4 bytes, more than 3"):
             await store.fetch("p/4.csv", tmp_path / "came", bytes_max=3)
         with pytest.raises(StepFailed, match="more than 4 files"):
             await store.list("p/", most=4)
         with pytest.raises(StepFailed, match=r"azure://acmebills/exports/p/9\.csv does not exist"):
             await store.fetch("p/9.csv", tmp_path / "came", bytes_max=9)
+        assert await store.list("nothing/", most=4) == []
 
-    using(work, blobs.answer)
-    assert all(request.headers["authorization"].startswith("SharedKey acmebills:") for request in blobs.requests)
+    using(work, azurite)
+
+
+def test_a_list_of_several_pages_is_whole(azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = partialmethod(ContainerClient.list_blobs, results_per_page=2)  # Azure's own have 5,000
+    monkeypatch.setattr(ContainerClient, "list_blobs", pages)
+    azurite.container("paged", {f"p/{number}": b"" for number in range(5)})
+
+    async def work(store: Any) -> None:
+        assert [each.name for each in await store.list("p/", most=5)] == [f"p/{number}" for number in range(5)]
+
+    using(work, azurite, container="paged")
+
+
+def test_files_larger_than_a_request_come_and_go_whole(azurite: Azurite, tmp_path: Path) -> None:
+    """The client reads beyond 32 MiB in ranges, and writes beyond 64 MiB in blocks."""
+    container = azurite.container("large")
+    (tmp_path / "own").write_bytes(bytes(range(256)) * (65 << 12))
+
+    async def work(store: Any) -> None:
+        await store.put("focus/large.csv", tmp_path / "own")
+        came = await store.fetch("focus/large.csv", tmp_path / "came", bytes_max=65 << 20)
+        assert came.size == 65 << 20
+        assert (tmp_path / "came").read_bytes() == (tmp_path / "own").read_bytes()
+        assert container.get_blob_client("focus/large.csv").get_block_list()[0], "it was written in blocks"
+
+    using(work, azurite, container="large")
+
+
+def test_files_are_written_replaced_and_removed(azurite: Azurite, tmp_path: Path) -> None:
+    container = azurite.container("written")
+
+    async def work(store: Any) -> None:
+        for text in ("first", "second"):
+            (tmp_path / "own").write_text(text)
+            await store.put("focus/a b.csv", tmp_path / "own")
+        assert stored(container) == {"focus/a b.csv": b"second"}
+        for _ in range(2):  # one that does not exist is fine
+            await store.remove("focus/a b.csv")
+        assert stored(container) == {}
+
+    using(work, azurite, container="written")
+
+
+def test_a_signature_to_read_and_list_is_enough_to_read(azurite: Azurite, tmp_path: Path) -> None:
+    azurite.container("signed", {"p/1.csv": b"x"})
+
+    async def work(store: Any) -> None:
+        assert [each.name for each in await store.list("p/", most=10)] == ["p/1.csv"]
+        assert (await store.fetch("p/1.csv", tmp_path / "came", bytes_max=4)).size == 1
+        for refused in (store.put("p/2.csv", tmp_path / "came"), store.remove("p/1.csv")):
+            with pytest.raises(CredentialRejected, match=r"\(AuthorizationPermissionMismatch\); it needs the role"):
+                await refused
+
+    using(work, azurite, sas("signed", "rl"), "signed")
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "kind", "said"),
+    ("secret", "code"),
     [
-        (403, "AuthorizationPermissionMismatch", CredentialRejected, "Storage Blob Data Reader"),
-        (403, "AuthenticationFailed", CredentialRejected, "refuses the credential"),
-        (404, "ContainerNotFound", StepFailed, "does not exist"),
-        (400, "InvalidUri", StepFailed, "refuses the request"),
+        (json.dumps({"account_key": "b3RoZXI="}), "AuthorizationFailure"),
+        (sas("closed", "rl", -HOUR), "AuthorizationFailure"),
+        (sas("another", "rl"), "AuthorizationFailure"),
+        (sas("closed", "r"), "AuthorizationPermissionMismatch"),
     ],
+    ids=["another key", "expired", "of another container", "without list"],
 )
-def test_what_azure_says_is_told(status: int, code: str, kind: type[Exception], said: str) -> None:
-    error = failing(Response(status, b"", {"x-ms-error-code": code}))
-    assert type(error) is kind
-    assert said in str(error)
-    assert code in str(error)
+def test_a_credential_that_does_not_open_the_container(azurite: Azurite, secret: str, code: str) -> None:
+    async def work(store: Any) -> None:
+        with pytest.raises(CredentialRejected, match="Azure refuses the credential") as refused:
+            await store.list("p/", most=10)
+        assert code in str(refused.value)
+        assert json.loads(secret).popitem()[1] not in str(refused.value)
+
+    using(work, azurite, secret, "closed")
 
 
-def test_an_app_gets_a_token() -> None:
-    seen: list[Request] = []
-    answers = iter(
-        [
-            Response(200, b'{"access_token": "t", "expires_in": 3599}'),
-            Response(401, b'{"error": "invalid_client", "error_description": "s3cret"}'),
-            Response(503),
-        ]
-    )
+def test_a_container_that_does_not_exist(azurite: Azurite) -> None:
+    async def work(store: Any) -> None:
+        await store.list("p/", most=10)
 
-    def answer(request: Request) -> Response:
-        seen.append(request)
-        return next(answers)
-
-    async def main() -> None:
-        server = HttpServer(answer)
-        url = await server.start()
-        keys = {"tenant_id": "contoso.example", "client_id": "app", "client_secret": "s3cret"}
-        async with StepClient() as client:
-            assert await app_token(keys, lambda: client, url) == "t"
-            with pytest.raises(CredentialRejected, match="its secret or assertion may have expired") as refused:
-                await app_token(keys, lambda: client, url)
-            with pytest.raises(Transient, match="Entra is busy"):
-                await app_token(keys, lambda: client, url)
-        await server.stop()
-        assert "s3cret" not in str(refused.value)
-
-    asyncio.run(main())
-    assert seen[0].path == "/contoso.example/oauth2/v2.0/token"
-    assert b"scope=https%3A%2F%2Fstorage.azure.com%2F.default" in seen[0].body
-
-
-@pytest.mark.parametrize(
-    ("place", "secret", "said"),
-    [
-        (Place(kind="azure", root="exports", options={"account": "evil.example/x"}), KEY, "name of a storage account"),
-        (Place(kind="azure", root="../x", options={"account": "acmebills"}), KEY, "is not the name of a container"),
-        (Place(kind="azure", root="exports", options={"account": "acmebills", "url": "u"}), KEY, "takes account only"),
-        (PLACE, "key", "the credential of azure must be JSON"),
-        (PLACE, '{"client_id": "a"}', "the credential of azure must be JSON"),
-        (PLACE, '{"tenant_id": "a/b", "client_id": "a", "client_secret": "b"}', "tenant_id is not"),
-    ],
-)
-def test_what_is_not_of_its_form_is_refused(place: Place, secret: str, said: str) -> None:
-    with pytest.raises(StepFailed, match=re.escape(said)):
-        open_azure(place, secret, http=StepClient, endpoint="")
-
-
-def test_a_signature_of_its_own_is_a_credential() -> None:
-    assert read_keys('{"sas_token": "?sv=1"}') == {"sas_token": "?sv=1"}
+    with pytest.raises(StepFailed, match=r"azure://acmebills/absent/p/ does not exist \(ContainerNotFound\)"):
+        using(work, azurite, container="absent")

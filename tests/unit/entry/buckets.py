@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 from urllib.parse import unquote
 
@@ -17,7 +19,7 @@ from moto.server import ThreadedMotoServer
 
 from convergence.sandbox import google
 from convergence.sandbox.http import HttpServer, Request, Response
-from tests.unit.processors.blob_server import BlobServer
+from tests.azurite import server as azurite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,16 +68,19 @@ def s3() -> Iterator[Bucket]:
 
 @contextmanager
 def azure() -> Iterator[Bucket]:
-    """A container that answers as Azure does."""
-    blobs = BlobServer("finance", {})
-    with served(blobs.answer) as url:
+    """A container of Azurite."""
+    with (
+        TemporaryDirectory() as folder,
+        azurite.running(Path(folder)) as server,
+        server.container("finance") as container,
+    ):
         yield Bucket(
-            address="azure://acmefinance/finance/focus",
-            files=lambda: blobs.blobs,
+            address=f"azure://{azurite.ACCOUNT}/finance/focus",
+            files=lambda: azurite.stored(container),
             anchor="    display_name: Azure\n",
-            registry=f"    display_name: Azure\n    api_base_url: {url}\n",
+            registry=f"    display_name: Azure\n    api_base_url: {server.url}\n",
             setup="azure/auth/setup",
-            key=json.dumps({"account_key": base64.b64encode(b"secret-of-the-org").decode()}),
+            key=json.dumps({"account_key": azurite.KEY}),
         )
 
 

@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -17,9 +16,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from convergence.errors import ConfigErrors
-from tests.unit.processors.bills import FILES, charges, raw, read, total
+from tests.unit.processors.bills import FILES, charges, raw, read, total, with_address
 from tests.unit.processors.focus_exports import plain_name
-from tests.unit.processors.installation import CONFIGS, Here, installed
+from tests.unit.processors.installation import Here, installed
 
 KEYS = json.dumps({"access_key_id": "AKIATEST", "secret_access_key": "secret"})
 
@@ -56,11 +55,7 @@ def aws(tmp_path: Path) -> Iterator[tuple[Path, Bucket]]:
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
-    configs = tmp_path / "configs"
-    shutil.copytree(CONFIGS, configs)
-    registry = configs / "system/providers.yml"
-    line = "    display_name: AWS\n"
-    registry.write_text(registry.read_text().replace(line, f"{line}    api_base_url: {url}\n"))
+    configs = with_address(tmp_path, "AWS", url)
     bucket = Bucket(url)
     yield configs, bucket
     bucket.client.close()

@@ -54,7 +54,8 @@ class AzureStore(ThreadedStore):
             came = download.readinto(target)
         if came != facts.size:
             raise Transient(f"{self._shown}/{name}: {came:,} of {facts.size:,} bytes arrived")
-        return StoredObject(name, facts.size, facts.last_modified, str(facts.etag))
+        tag = str(facts.etag).strip('"')  # as in a list, where Azure does not quote it
+        return StoredObject(name, facts.size, facts.last_modified, tag)
 
     def _put(self, client: Any, name: str, content: Path) -> None:
         with content.open("rb") as body:

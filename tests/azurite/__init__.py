@@ -1,0 +1,1 @@
+"""Azurite: Azure's Blob Storage on this machine."""
