@@ -77,8 +77,8 @@ infra-check: $(VENV)/dev ## Check infra/: read it; with terraform on PATH also v
 	@[ ! -x $(VENV)/checkov/bin/checkov ] || \
 		$(VENV)/checkov/bin/checkov -d infra --framework terraform --compact --quiet --skip-download
 
-deploy: $(VENV)/dev ## Deploy to ENV=dev|stage|prod: package, upload, apply, wait, migrate, run; VERSION= names the release
-	@PATH=$(CURDIR)/$(BIN):$$PATH infra/deploy.sh deploy "$(ENV)" $(VERSION)
+deploy: $(VENV)/dev ## Deploy to ENV=dev|stage|prod: package, upload, apply, wait, migrate, run; VERSION= names the release, ARGS="--configs DIR" adds your configs
+	@infra/deploy.sh deploy "$(ENV)" $(VERSION)
 
 rollback: $(VENV)/dev ## Go back in ENV to the release VERSION
 	@infra/deploy.sh rollback "$(ENV)" $(VERSION)

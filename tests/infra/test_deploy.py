@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,12 +12,17 @@ import pytest
 import yaml
 
 from infra.project import ROOT
+from tests.infra.conftest import ABSENT, BINARY
+from tests.infra.test_files import RESOURCES
 
 PROGRAM = """#!/bin/sh
 echo "$(basename "$0") $*" >>"$CALLS"
 case "$(basename "$0") $*" in
   *"output -raw url") echo https://api.example ;;
-  *"output -raw release") echo "$BEFORE" ;;
+  *"output -json") echo "$OUTPUTS" ;;
+  *"state list") printf "$STATE" ;;
+  *"storage cat "*) printf "$UPLOADED" ;;
+  "git describe"*) echo v3-dirty ;;
   $FAILS) exit 1 ;;
 esac
 """
@@ -31,19 +37,22 @@ class World:
         shutil.copyfile(ROOT / "infra" / "deploy.sh", root / "infra" / "deploy.sh")
         (root / "build" / "functions").mkdir(parents=True)
         (root / "build" / "functions" / "step.zip").touch()
-        (root / "bin").mkdir()
-        for name in ("gcloud", "terraform", "curl", "convergence", "make", "git"):
-            program = root / "bin" / name
-            program.write_text(PROGRAM)
+        self._programs = [root / "bin" / name for name in ("gcloud", "terraform", "curl", "make", "git")]
+        self._programs += [root / ".venv" / "bin" / "convergence"]  # which `make package` installs
+        for program in self._programs:
+            program.parent.mkdir(parents=True, exist_ok=True)
+            program.touch()
             program.chmod(0o755)
 
     def run(self, *words: str, fails: str = "nothing", before: str = "v1", **more: str) -> tuple[int, list[str], str]:
         """Return exit code, calls and what was written to stderr. Calls that match `fails` (a glob) fail."""
+        outputs = {"release": {"value": before}} if before else {}
         environment = {
-            "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}", "CALLS": str(self._calls), "BEFORE": before, **more,
+            "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}", "CALLS": str(self._calls),
+            "OUTPUTS": json.dumps(outputs), "STATE": "", "UPLOADED": "", **more,
         }  # fmt: skip
         program = PROGRAM.replace("$FAILS", fails.replace(" ", "\\ "))
-        for path in (self.root / "bin").iterdir():
+        for path in self._programs:
             path.write_text(program)
         done = subprocess.run(
             ["bash", self.root / "infra" / "deploy.sh", *words],
@@ -69,7 +78,7 @@ def applied(calls: list[str]) -> list[str]:
 def test_a_release_is_uploaded_applied_awaited_migrated_and_tried(world: World) -> None:
     code, calls, _ = world.run("deploy", "stage", "v2", CONVERGENCE_ROOT_KEY="r", CONVERGENCE_API_KEY="k")
     assert code == 0
-    order = [" ".join(call.split()[:4]) for call in calls if "output" not in call]
+    order = [" ".join(call.split()[:4]) for call in calls if "output" not in call and "storage cat" not in call]
     assert order == [
         "make --no-print-directory package",
         "gcloud storage cp build/functions/step.zip",
@@ -81,7 +90,8 @@ def test_a_release_is_uploaded_applied_awaited_migrated_and_tried(world: World) 
         "convergence --url https://api.example procedures",
         "convergence --url https://api.example run",
     ]
-    assert "gs://convergence-stage-terraform/releases/v2/" in calls[1]
+    (uploaded,) = (call for call in calls if "storage cp" in call)
+    assert uploaded.endswith("build/functions/digest gs://convergence-stage-terraform/releases/v2/")
     assert applied(calls) == ["v2"]
 
 
@@ -93,6 +103,49 @@ def test_the_release_before_comes_back_whatever_failed(world: World, fails: str)
     assert code != 0
     assert applied(calls) == ["v2", "v1"]
     assert "going back to v1" in error
+    assert error.endswith("deploy.sh: v2 failed; v1 runs in prod again\n") == (fails != "curl *")
+
+
+def test_a_function_that_the_release_before_does_not_have_stays_as_it_is(world: World) -> None:
+    _, calls, _ = world.run("deploy", "prod", "v2", fails="curl *")
+    of_both = (
+        "--no-clobber gs://convergence-prod-terraform/releases/v2/*.zip gs://convergence-prod-terraform/releases/v1/"
+    )
+    assert f"gcloud storage cp {of_both}" in calls
+    _, calls, _ = world.run("rollback", "prod", "v1", before="v2")
+    assert f"gcloud storage cp {of_both}" in calls
+
+
+@pytest.mark.parametrize("fails", ["terraform * apply *", "curl *"])
+def test_a_way_back_that_fails_too_is_not_called_a_success(world: World, fails: str) -> None:
+    code, calls, error = world.run("deploy", "stage", "v2", fails=fails)
+    assert (code, applied(calls)) == (2, ["v2", "v1"])
+    assert "v1 does not run in stage again either" in error
+
+
+def test_terraform_says_by_json_that_nothing_was_deployed_yet(tmp_path: Path) -> None:
+    """Where `output -raw` succeeds, with a warning in the place of the value."""
+    if BINARY is None:
+        pytest.skip(ABSENT)
+    done = subprocess.run([BINARY, "output", "-json"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == {}
+
+
+def test_a_release_keeps_its_content_and_one_without_a_commit_is_named_after_it(world: World) -> None:
+    zip_file = world.root / "build" / "functions" / "step.zip"
+    names = []
+    for content in ("one", "one", "two"):
+        zip_file.write_text(content)
+        code, calls, _ = world.run("deploy", "dev")
+        assert code == 0
+        names += applied(calls)
+    assert names[0].startswith("v3-dirty-")
+    assert names[0] == names[1] != names[2]
+    digest = names[2].rpartition("-")[2]
+    assert world.run("deploy", "dev", "v4", UPLOADED=digest)[0] == 0
+    code, calls, error = world.run("deploy", "dev", "v4", UPLOADED="another")
+    assert (code, applied(calls)) == (2, [])
+    assert "has other code: deploy under another VERSION" in error
 
 
 def test_without_a_release_before_there_is_none_to_go_back_to(world: World) -> None:
@@ -117,6 +170,17 @@ def test_production_is_not_destroyed(world: World) -> None:
     code, calls, _ = world.run("destroy", "dev")
     assert code == 0
     assert any(" destroy " in call for call in calls)
+    assert not any(" state rm " in call for call in calls)
+
+
+def test_what_terraform_may_not_destroy_is_left_behind(world: World) -> None:
+    protected = [name for name, body in RESOURCES.items() if body.get("lifecycle", [{}])[0].get("prevent_destroy")]
+    assert protected == ["google_kms_crypto_key.credentials"]
+    there = ["google_kms_crypto_key.credentials", "google_kms_key_ring.convergence", "google_pubsub_topic.topic"]
+    code, calls, _ = world.run("destroy", "dev", STATE="\\n".join(there) + "\\n")
+    assert code == 0
+    assert [call.rpartition(" ")[2] for call in calls if " state rm " in call] == there[:2]
+    assert " destroy " in calls[-1]
 
 
 @pytest.mark.parametrize("words", [(), ("deploy",), ("deploy", "elsewhere"), ("run", "dev")])
