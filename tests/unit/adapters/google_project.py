@@ -18,6 +18,7 @@ import yaml
 ROOT = Path(__file__).parents[3]
 PROJECT = "acme-convergence"
 NUMBER = "123456789012"
+PUSH = f"convergence-push@{PROJECT}.iam.gserviceaccount.com"
 AGENT = f"serviceAccount:service-{NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
 KEY = f"/v1/projects/{PROJECT}/locations/us/keyRings/convergence/cryptoKeys/credentials"
 GROUPS = f"/v1/projects/{PROJECT}/databases/(default)/collectionGroups"
@@ -30,6 +31,10 @@ ROLES = {
 
 def account(function: str) -> str:
     return f"convergence-{function.replace('_', '-')}@{PROJECT}.iam.gserviceaccount.com"
+
+
+def url(function: str) -> str:
+    return f"https://convergence-{function.replace('_', '-')}-{NUMBER}.us-central1.run.app"
 
 
 class GoogleProject:
@@ -51,13 +56,7 @@ class GoogleProject:
             "roles/cloudkms.cryptoKeyEncrypterDecrypter", "credentials"
         )
         self._calls()
-        logs = [
-            {"role": f"projects/{PROJECT}/roles/convergenceLogs", "userByEmail": account(name)}
-            for name in self._with("logs")
-        ]
-        self.answers[f"bigquery.googleapis.com/bigquery/v2/projects/{PROJECT}/datasets/organizations"] = {
-            "access": [{"role": "READER", "specialGroup": "projectReaders"}, *logs]
-        }
+        self._bigquery()
         region = f"projects/{PROJECT}/locations/us-central1"
         self.answers[f"cloudscheduler.googleapis.com/v1/{region}/jobs/convergence-tick"] = {
             "state": "ENABLED",
@@ -98,7 +97,7 @@ class GoogleProject:
         return httpx.Response(200, headers=dated, json=self._paged(found, request.url.params.get("pageToken", "0")))
 
     def _paged(self, found: Mapping[str, Any], token: str) -> Mapping[str, Any]:
-        if "bindings" in found:  # a policy comes whole
+        if "bindings" in found or "includedPermissions" in found:  # a policy or a role comes whole
             return found
         begin = int(token)
         lists = {name: value for name, value in found.items() if isinstance(value, list)}
@@ -116,13 +115,12 @@ class GoogleProject:
 
     def _calls(self) -> None:
         """Who may call the functions, sign the tokens for that, and read secrets. There is none for mail."""
-        push = f"convergence-push@{PROJECT}.iam.gserviceaccount.com"
         for each in self.functions:
             service = f"projects/{PROJECT}/locations/us-central1/services/{account(each['name']).partition('@')[0]}"
             self.answers[f"run.googleapis.com/v2/{service}:getIamPolicy"] = {
-                "bindings": [{"role": "roles/run.invoker", "members": [f"serviceAccount:{push}"]}]
+                "bindings": [{"role": "roles/run.invoker", "members": [f"serviceAccount:{PUSH}"]}]
             }
-        self.answers[f"iam.googleapis.com/v1/projects/{PROJECT}/serviceAccounts/{push}:getIamPolicy"] = {
+        self.answers[f"iam.googleapis.com/v1/projects/{PROJECT}/serviceAccounts/{PUSH}:getIamPolicy"] = {
             "bindings": [{"role": "roles/iam.serviceAccountTokenCreator", "members": [AGENT]}]
         }
         readers = [each["name"] for each in self.functions if "CONVERGENCE_ROOT_KEY" in each.get("secrets", ())]
@@ -135,6 +133,20 @@ class GoogleProject:
                 }
             ]
         }
+
+    def _bigquery(self) -> None:
+        logs = [
+            {"role": f"projects/{PROJECT}/roles/convergenceLogs", "userByEmail": account(name)}
+            for name in self._with("logs")
+        ]
+        for dataset in ("organizations", "convergence_ledger", "convergence_staging"):
+            self.answers[f"bigquery.googleapis.com/bigquery/v2/projects/{PROJECT}/datasets/{dataset}"] = {
+                "access": [{"role": "READER", "specialGroup": "projectReaders"}, *logs]
+            }
+        declared = json.loads((ROOT / "infra" / "declared.json").read_text())["roles"]
+        for name, permissions in declared.items():
+            role = {"name": f"projects/{PROJECT}/roles/{name}", "includedPermissions": list(permissions)}
+            self.answers[f"iam.googleapis.com/v1/projects/{PROJECT}/roles/{name}"] = role
 
     def _projects(self) -> None:
         base = f"cloudresourcemanager.googleapis.com/v3/projects/{PROJECT}"
@@ -163,7 +175,10 @@ class GoogleProject:
                     {
                         "name": f"projects/{PROJECT}/subscriptions/{name}",
                         "topic": topic,
-                        "pushConfig": {"oidcToken": {"serviceAccountEmail": "push@example"}},
+                        "pushConfig": {
+                            "pushEndpoint": f"{url(function['name'])}/push/{trigger['topic']}",
+                            "oidcToken": {"serviceAccountEmail": PUSH, "audience": url(function["name"])},
+                        },
                         "ackDeadlineSeconds": trigger["ack_deadline_s"],
                         "expirationPolicy": {},
                         "retryPolicy": {

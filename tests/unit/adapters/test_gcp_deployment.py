@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from convergence.adapters.gcp.deployment.bigquery import SHARED
 from convergence.adapters.gcp.deployment.bindings import PROJECT_ROLES, SECRETS
 from convergence.adapters.gcp.deployment.examine import LOOK, examine
 from convergence.adapters.gcp.deployment.rest import Rest
@@ -21,7 +22,7 @@ from convergence.errors import InvalidInput, Transient
 from convergence.ports.deployment import Deployment
 from tests.infra.grants import GRANTS
 from tests.unit.adapters.bigquery_recorder import NOW, QuickClock
-from tests.unit.adapters.google_project import AGENT, GROUPS, KEY, PROJECT, ROOT, GoogleProject, account
+from tests.unit.adapters.google_project import AGENT, GROUPS, KEY, PROJECT, PUSH, ROOT, GoogleProject, account
 
 PUBSUB = f"pubsub.googleapis.com/v1/projects/{PROJECT}"
 POLICY = f"cloudresourcemanager.googleapis.com/v3/projects/{PROJECT}:getIamPolicy"
@@ -30,8 +31,12 @@ TICK = f"cloudscheduler.googleapis.com/v1/projects/{PROJECT}/locations/us-centra
 INDEXES = f"firestore.googleapis.com{GROUPS}/-/indexes"
 ROOT_KEY = f"secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets/convergence-root-key:getIamPolicy"
 SERVICES = f"run.googleapis.com/v2/projects/{PROJECT}/locations/us-central1/services"
-PUSH = f"convergence-push@{PROJECT}.iam.gserviceaccount.com"
-CHECKS = ["clock", "permissions", "subscriptions", "dead letters", "pushes", "indexes", "key", "functions", "ticks"]
+ROLE = f"iam.googleapis.com/v1/projects/{PROJECT}/roles/convergenceWarehouse"
+DATASETS = f"bigquery.googleapis.com/bigquery/v2/projects/{PROJECT}/datasets"
+CHECKS = [
+    "clock", "permissions", "roles", "datasets", "subscriptions", "dead letters", "pushes", "indexes", "key",
+    "functions", "ticks",
+]  # fmt: skip
 
 
 def examined(project: GoogleProject) -> list[Finding]:
@@ -72,6 +77,14 @@ def _put(address: str, **fields: object) -> Callable[[GoogleProject], object]:
 
 def _subscription(name: str, **fields: object) -> Callable[[GoogleProject], object]:
     return lambda project: project.subscription(name).update(fields)
+
+
+def _push(name: str, **fields: object) -> Callable[[GoogleProject], object]:
+    return lambda project: project.subscription(name)["pushConfig"].update(fields)
+
+
+def _token(name: str, **fields: object) -> Callable[[GoogleProject], object]:
+    return lambda project: project.subscription(name)["pushConfig"]["oidcToken"].update(fields)
 
 
 def _without(project: GoogleProject, address: str, member: str) -> None:
@@ -118,7 +131,39 @@ FAULTS: dict[str, tuple[Callable[[GoogleProject], object], str, str]] = {
         "subscriptions",
         "hears '_deleted-topic_'",
     ),
-    "its token": (_subscription("step-step-ready", pushConfig={}), "subscriptions", "pushes without a token"),
+    "its token": (_push("step-step-ready", oidcToken={}), "subscriptions", "pushes without a token"),
+    "its address": (
+        _push("step-step-ready", pushEndpoint="https://elsewhere/push/step-ready"),
+        "subscriptions",
+        "pushes to https://elsewhere/push/step-ready, declared https://convergence-step-",
+    ),
+    "its account": (
+        _token("step-step-ready", serviceAccountEmail="a@example"),
+        "subscriptions",
+        f"pushes as a@example, declared {PUSH}",
+    ),
+    "its audience": (
+        _token("step-step-ready", audience="https://elsewhere"),
+        "subscriptions",
+        "pushes for the audience https://elsewhere, declared https://convergence-step-",
+    ),
+    "own role that is deleted": (_put(ROLE, deleted=True), "roles", "convergenceWarehouse is deleted"),
+    "own role that lacks something": (
+        lambda p: p.answers[ROLE]["includedPermissions"].remove("bigquery.tables.list"),
+        "roles",
+        "convergenceWarehouse lacks bigquery.tables.list",
+    ),
+    "own role that has more": (
+        lambda p: p.answers[ROLE]["includedPermissions"].append("bigquery.tables.export"),
+        "roles",
+        "has more than it needs: bigquery.tables.export",
+    ),
+    "own role": (lambda p: p.answers.pop(ROLE), "roles", "does not exist"),
+    "shared dataset": (
+        lambda p: p.answers.pop(f"{DATASETS}/convergence_staging"),
+        "datasets",
+        "convergence_staging does not exist",
+    ),
     "its deadline": (
         _subscription("step-step-ready", ackDeadlineSeconds=10),
         "subscriptions",
@@ -211,6 +256,18 @@ def test_the_roles_that_are_looked_for_are_those_that_terraform_grants() -> None
     assert {word: set(roles) for word, roles in PROJECT_ROLES.items()} == {
         word: roles for word, roles in GRANTS.items() if word in PROJECT_ROLES
     }
+
+
+def test_the_datasets_that_are_looked_for_are_those_that_terraform_makes() -> None:
+    text = (ROOT / "infra" / "bigquery.tf").read_text("utf-8")
+    assert set(re.findall(r"^    (\w+) += \{ about", text, re.MULTILINE)) == set(SHARED)
+
+
+def test_a_command_that_cures_names_project_and_place() -> None:
+    project = GoogleProject()
+    project.answers[TICK]["state"] = "PAUSED"
+    (fault,) = [each for each in examined(project) if each.cure]
+    assert fault.cure.endswith(f"resume convergence-tick --project={PROJECT} --location=us-central1")
 
 
 def test_a_password_of_mail_is_looked_at_where_there_is_one() -> None:

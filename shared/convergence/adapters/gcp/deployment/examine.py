@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
-from convergence.adapters.gcp.deployment import pubsub
+from convergence.adapters.gcp.deployment import bigquery, pubsub
 from convergence.adapters.gcp.deployment.bindings import key, permissions, service_of
 from convergence.adapters.gcp.deployment.firestore import indexes
 from convergence.adapters.gcp.deployment.rest import Rest
@@ -29,6 +29,7 @@ NEEDED: Final = (
     "cloudkms.cryptoKeys.getIamPolicy",
     "cloudscheduler.jobs.get",
     "datastore.indexes.list",
+    "iam.roles.get",
     "iam.serviceAccounts.getIamPolicy",
     "pubsub.subscriptions.list",
     "pubsub.subscriptions.getIamPolicy",
@@ -51,9 +52,11 @@ async def examine(at: Deployment, rest: Rest, clock: Clock) -> list[Finding]:
     found += [_clock(rest, clock)]
     checks: list[tuple[str, Callable[[], Awaitable[list[Finding] | Finding]]]] = [
         ("permissions", lambda: permissions(at, rest)),
-        ("subscriptions", lambda: pubsub.subscriptions(at, rest)),
-        ("dead letters", lambda: _of_the_agent(pubsub.forwarding, at, rest)),
-        ("pushes", lambda: _of_the_agent(pubsub.pushes, at, rest)),
+        ("roles", lambda: bigquery.roles(at, rest)),
+        ("datasets", lambda: bigquery.datasets(at, rest)),
+        ("subscriptions", lambda: _with_number(pubsub.subscriptions, at, rest)),
+        ("dead letters", lambda: _with_number(pubsub.forwarding, at, rest)),
+        ("pushes", lambda: _with_number(pubsub.pushes, at, rest)),
         ("indexes", lambda: indexes(at, rest)),
         ("key", lambda: _key(at, rest)),
         ("functions", lambda: _functions(at, rest)),
@@ -81,10 +84,10 @@ def _clock(rest: Rest, clock: Clock) -> Finding:
     return Finding("clock", f"within {SKEW.seconds} s of Google's")
 
 
-async def _of_the_agent(
+async def _with_number(
     check: Callable[[Deployment, Rest, str], Awaitable[list[Finding]]], at: Deployment, rest: Rest
 ) -> list[Finding]:
-    """Run a check of what Pub/Sub's own account may do; its name has the project's number."""
+    """Run a check that needs the project's number: it is in addresses of functions and of Pub/Sub's own account."""
     number = (await rest.get(f"{_PROJECTS}/{at.project}"))["name"].rpartition("/")[2]
     return await check(at, rest, number)
 
@@ -123,9 +126,8 @@ async def _ticks(at: Deployment, rest: Rest) -> Finding:
     jobs = f"https://cloudscheduler.googleapis.com/v1/projects/{at.project}/locations/{at.region}/jobs"
     job = await rest.get(f"{jobs}/convergence-tick")
     if job.get("state") != "ENABLED":
-        return Finding(
-            "ticks", f"the job convergence-tick is {job.get('state')}", "gcloud scheduler jobs resume convergence-tick"
-        )
+        cure = f"gcloud scheduler jobs resume convergence-tick --project={at.project} --location={at.region}"
+        return Finding("ticks", f"the job convergence-tick is {job.get('state')}", cure)
     failed = job.get("status", {}).get("code", 0)
     if failed:
         return Finding("ticks", f"the last tick could not be published (code {failed})", _APPLY)

@@ -20,17 +20,18 @@ _INVOKES: Final = "roles/run.invoker"
 _SIGNS: Final = "roles/iam.serviceAccountTokenCreator"
 
 
-async def subscriptions(at: Deployment, rest: Rest) -> list[Finding]:
-    """Compare each subscription with its trigger in function.yaml."""
+async def subscriptions(at: Deployment, rest: Rest, number: str) -> list[Finding]:
+    """Compare each subscription with its trigger in function.yaml, and where it pushes with what infra/ makes."""
     there = {}
     async for each in rest.pages(f"{_API}/{at.project}/subscriptions", "subscriptions", pageSize="1000"):
         there[each["name"].rpartition("/")[2]] = each
     found, counted = [], 0
     for function in at.declared.functions:
+        url = f"https://{service_of(function.name)}-{number}.{at.region}.run.app"
         for declared in function.subscriptions:
             counted += 1
             name = f"{function.name}-{declared.topic}"
-            faults = list(_faults(declared, there.get(name)))
+            faults = [*_faults(declared, there.get(name)), *_push_faults(declared, there.get(name), at, url)]
             if faults:
                 found.append(Finding("subscriptions", f"{name}: {'; '.join(faults)}", _APPLY))
     return found or [Finding("subscriptions", f"{counted} are as declared")]
@@ -42,9 +43,6 @@ def _faults(declared: DeclaredSubscription, there: Mapping[str, Any] | None) -> 
         return
     if there["topic"].rpartition("/")[2] != declared.topic:
         yield f"hears {there['topic'].rpartition('/')[2]!r}, which is not its topic"
-    push = there.get("pushConfig", {})
-    if not push.get("oidcToken", {}).get("serviceAccountEmail"):
-        yield "pushes without a token, so the function refuses it"
     if there.get("ackDeadlineSeconds") != declared.ack_deadline_s:
         yield f"ack deadline {there.get('ackDeadlineSeconds')} s, declared {declared.ack_deadline_s} s"
     retry = there.get("retryPolicy", {})
@@ -61,6 +59,24 @@ def _faults(declared: DeclaredSubscription, there: Mapping[str, Any] | None) -> 
         yield f"dead letters go to {forwards}, declared {declared.dead_letter_topic}"
     elif forwards and policy.get("maxDeliveryAttempts") != declared.deliveries_max:
         yield f"{policy.get('maxDeliveryAttempts')} deliveries, declared {declared.deliveries_max}"
+
+
+def _push_faults(
+    declared: DeclaredSubscription, there: Mapping[str, Any] | None, at: Deployment, url: str
+) -> Iterator[str]:
+    if there is None:
+        return
+    push = there.get("pushConfig", {})
+    token = push.get("oidcToken", {})
+    if push.get("pushEndpoint") != f"{url}/push/{declared.topic}":
+        yield f"pushes to {push.get('pushEndpoint')}, declared {url}/push/{declared.topic}"
+    if not token.get("serviceAccountEmail"):
+        yield "pushes without a token, so the function refuses it"
+        return
+    if token["serviceAccountEmail"] != _pusher(at):
+        yield f"pushes as {token['serviceAccountEmail']}, declared {_pusher(at)}"
+    if token.get("audience") != url:
+        yield f"pushes for the audience {token.get('audience')}, declared {url}"
 
 
 async def forwarding(at: Deployment, rest: Rest, number: str) -> list[Finding]:
@@ -84,7 +100,7 @@ async def forwarding(at: Deployment, rest: Rest, number: str) -> list[Finding]:
 
 async def pushes(at: Deployment, rest: Rest, number: str) -> list[Finding]:
     """Check that Pub/Sub may call the functions: its tokens are of an account that may invoke them."""
-    address = f"convergence-push@{at.project}.iam.gserviceaccount.com"
+    address = _pusher(at)
     services = f"https://run.googleapis.com/v2/projects/{at.project}/locations/{at.region}/services"
     names = [service_of(each.name) for each in at.declared.functions if each.subscriptions]
     found = []
@@ -96,6 +112,10 @@ async def pushes(at: Deployment, rest: Rest, number: str) -> list[Finding]:
     if _agent(number) not in members(await rest.post(f"{accounts}/{address}:getIamPolicy", {}), _SIGNS):
         found.append(Finding("pushes", f"Pub/Sub's account lacks {_SIGNS} on {address}, so nothing is sent", _APPLY))
     return found or [Finding("pushes", f"{address} may call {len(names)} functions")]
+
+
+def _pusher(at: Deployment) -> str:
+    return f"convergence-push@{at.project}.iam.gserviceaccount.com"
 
 
 def _agent(number: str) -> str:

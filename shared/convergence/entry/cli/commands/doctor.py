@@ -33,8 +33,8 @@ def command(
     for a fault.
 
     On a server (`--url`, with the operator's key) the deployment examines itself. With `--project` this machine asks
-    Google Cloud instead, as the person who is signed in: clock, permissions of each function, subscriptions and their
-    dead letters, indexes, the key, functions and their release, ticks.
+    Google Cloud instead, as the person who is signed in: clock, permissions of each function, the project's own roles,
+    shared datasets, subscriptions and their dead letters, indexes, the key, functions and their release, ticks.
 
     \b
     Example:
