@@ -13,7 +13,7 @@ import yaml
 
 from infra.project import ROOT
 from tests.infra.conftest import ABSENT, BINARY
-from tests.infra.test_files import RESOURCES
+from tests.infra.files import RESOURCES
 
 PROGRAM = """#!/bin/sh
 echo "$(basename "$0") $*" >>"$CALLS"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import hcl2
@@ -13,23 +12,10 @@ from convergence.adapters.gcp.roles import OWN_ROLES
 from infra import declared
 from infra.project import ROOT
 from tests.emulators.topology import functions
+from tests.infra.files import FILES, INFRA, RESOURCES
 from tests.infra.grants import GRANTS
 
-INFRA = ROOT / "infra"
-FILES = sorted(INFRA.glob("*.tf"))
 FUNCTIONS = functions()
-
-
-def resources() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield kind, name and body of each resource."""
-    for path in FILES:
-        for block in hcl2.loads(path.read_text("utf-8")).get("resource", []):
-            for kind, named in block.items():
-                for name, body in named.items():
-                    yield kind.strip('"'), name.strip('"'), body
-
-
-RESOURCES = {f"{kind}.{name}": body for kind, name, body in resources()}
 
 
 def test_what_terraform_gets_from_the_code_is_current() -> None:
