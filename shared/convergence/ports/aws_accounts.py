@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
-Service = Literal["ce", "cloudwatch", "sts"]
+Service = Literal["bedrock", "ce", "cloudwatch", "sts"]
 
 
 class AwsApi(Protocol):

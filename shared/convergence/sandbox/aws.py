@@ -1,8 +1,9 @@
-"""AWS's side: the caller's identity (STS, GetCallerIdentity), the costs of its account (Cost Explorer, GetCostAndUsage)
-and the metrics of its calls of Bedrock (CloudWatch, ListMetrics and GetMetricData).
+"""AWS's side: the caller's identity (STS, GetCallerIdentity), the costs of its account (Cost Explorer,
+GetCostAndUsage), the metrics of its calls of Bedrock (CloudWatch, ListMetrics and GetMetricData) and the provisioned
+throughput there (ListProvisionedModelThroughputs).
 
-Shapes follow the service models sts 2011-06-15, ce 2017-10-25 and cloudwatch 2010-08-01. Figures are made up and the
-same each time.
+Shapes follow the service models sts 2011-06-15, ce 2017-10-25, cloudwatch 2010-08-01 and bedrock 2023-04-20. Figures
+are made up and the same each time.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ PATH: Final = "/v1/aws/"
 ACCOUNT: Final = "210987654321"
 MEMBER: Final = "111122223333"
 MODELS: Final = ("anthropic.claude-sonnet-4-20250514-v1:0", "amazon.nova-lite-v1:0")
+_THROUGHPUTS: Final = f"{PATH}provisioned-model-throughputs"
 PAGE_GROUPS: Final = 20  # the service has thousands
 OPEN_SINCE: Final = date(2026, 11, 1)  # figures from this day on are estimates
 _DIGITS: Final = Decimal(1).scaleb(-10)
@@ -78,13 +80,15 @@ def charges(first: date, end: date) -> list[Charge]:
 
 def is_ours(path: str) -> bool:
     """Return whether a request is for AWS."""
-    return path.rstrip("/") == PATH.rstrip("/")
+    return path.rstrip("/") in {PATH.rstrip("/"), _THROUGHPUTS}
 
 
 def answer(request: Request) -> Response:
-    """Answer the two calls; others are refused, and so are keys other than the sandbox's."""
+    """Answer these calls; others are refused, and so are keys other than the sandbox's."""
     if "Credential=sandbox/" not in request.headers.get("authorization", ""):
         return error("UnrecognizedClientException", "The security token included in the request is invalid.")
+    if request.path == _THROUGHPUTS:
+        return _throughputs(dict(request.query))
     if parse_qs(request.body.decode("latin-1")).get("Action") == ["GetCallerIdentity"]:
         return Response(200, _IDENTITY.encode(), content_type="text/xml")
     target = request.headers.get("x-amz-target", "")
@@ -102,6 +106,29 @@ def error(code: str, message: str, status: int = 400) -> Response:
     return Response(
         status, orjson.dumps({"__type": code, "message": message}), content_type="application/x-amz-json-1.1"
     )
+
+
+def _throughputs(asked: Mapping[str, str]) -> Response:
+    """Return one a page: a unit that is committed to for half a year, and one that is paid by the hour."""
+    at, made = int(asked.get("nextToken", "0")), "2026-07-01T00:00:00Z"
+    name, model = (("assistant", MODELS[0]), ("trial", MODELS[1]))[at]
+    arn = f"arn:aws:bedrock:us-east-1::foundation-model/{model}"
+    one = {
+        "provisionedModelName": name,
+        "provisionedModelArn": f"arn:aws:bedrock:us-east-1:{ACCOUNT}:provisioned-model/abcdefghij0{at}",
+        "modelArn": arn,
+        "desiredModelArn": arn,
+        "foundationModelArn": arn,
+        "status": "InService",
+        "modelUnits": 1,
+        "desiredModelUnits": 1,
+        "creationTime": made,
+        "lastModifiedTime": made,
+    }
+    if at:
+        return Response(200, orjson.dumps({"provisionedModelSummaries": [one]}))
+    term = {"commitmentDuration": "SixMonths", "commitmentExpirationTime": "2027-01-01T00:00:00Z"}
+    return Response(200, orjson.dumps({"provisionedModelSummaries": [one | term], "nextToken": "1"}))
 
 
 def _charge(day: date, line: Line) -> Charge:

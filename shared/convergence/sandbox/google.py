@@ -76,7 +76,8 @@ def answer(request: Request) -> Response:
         return _token(request)
     if not request.path.endswith("/timeSeries"):
         return error(404, f"{request.path} is not here", "NOT_FOUND")
-    return refusal(request) or _time_series(Query(request.query))
+    query = Query(request.query)
+    return refusal(request) or (_limits() if "dedicated_gsu_limit" in query.one("filter") else _time_series(query))
 
 
 def refusal(request: Request) -> Response | None:
@@ -159,6 +160,17 @@ def export(first: date, last: date, services: list[str]) -> list[dict[str, str |
             }
             rows.append({**values})
     return rows
+
+
+def _limits() -> Response:
+    """Return the scale units of the model now and an hour ago."""
+    labels = {"model_user_id": MODEL, "location": "us-central1", "publisher": "google"}
+    points = [
+        {"interval": {"startTime": at, "endTime": at}, "value": {"int64Value": units}}
+        for at, units in (("2026-11-30T02:00:00Z", "2"), ("2026-11-30T01:00:00Z", "1"))
+    ]
+    series = {"resource": {"type": "aiplatform.googleapis.com/PublisherModel", "labels": labels}, "points": points}
+    return Response(200, orjson.dumps({"timeSeries": [series]}))
 
 
 def _time_series(query: Query) -> Response:

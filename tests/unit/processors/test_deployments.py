@@ -54,7 +54,7 @@ def test_units_that_differ_from_the_commitments_are_warnings(tmp_path: Path) -> 
     warnings, _ = warnings_of(tmp_path, "gone")
     assert warnings == [
         "the deployment 'coding' has 15 PTU, the commitments have 10 PTU for it",
-        "the deployment 'gone' is not among the account's provisioned ones, the commitments have 5 PTU for it",
+        "the deployment 'gone' has no PTU, the commitments have 5 PTU for it",
     ]
 
 

@@ -6,19 +6,16 @@ they cost or for how long they were bought. Source: Azure Resource Manager, Cogn
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import httpx
 
 from convergence.errors import StepFailed
-from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.azure_openai.api import AzureSettings, connect
-from convergence.processors.balance import balanced
-from convergence.processors.genai.commitment_terms import CommitmentEditor
-from convergence.processors.genai.commitments.terms import Commitment
+from convergence.processors.genai.commitments.listed import committed, differences, store
 from convergence.processors.http.paging import Answer, Call
 from convergence.processors.settings import Destination, settings, table_of
 
@@ -26,7 +23,6 @@ TABLE: Final = "azure_openai_deployments_raw"
 API_VERSION: Final = "2024-10-01"
 SERVICE: Final = "Azure Resource Manager"
 PROVISIONED: Final = "provisioned"  # part of the SKU's name: ProvisionedManaged, GlobalProvisionedManaged, …
-NAMED_MAX: Final = 10  # warnings of a run
 
 
 class DeploymentsProcessor:
@@ -46,21 +42,12 @@ class DeploymentsProcessor:
         options = settings(AzureSettings, step_config)
         client = await connect(context, options, SERVICE)
         call = Call(f"{options.resource_id}/deployments", (("api-version", API_VERSION),))
-        today, rows = context.now().date(), list[Row]()
+        rows = list[Row]()
         async for answer, _ in client.walk(call, _following):
-            rows += [{**row, "listed_on": today, "account_id": options.resource_id} for row in rows_of(answer.data)]
-        stage = context.warehouse.stage(table_of(step_config, TABLE))
-        await stage.write(0, rows)
-        known = (await CommitmentEditor().stored(context)).values()
-        loaded = await context.warehouse.load(stage, dates=[today], date_field="listed_on")
-        return {
-            "status": SUCCESS,
-            "rows_processed": len(rows),
-            "rows_written": loaded.rows_loaded,
-            "table": stage.table,
-            **balanced(len(rows), loaded=loaded.rows_loaded),
-            "warnings": list(differences(rows, known, today))[:NAMED_MAX],
-        }
+            rows += [{**row, "account_id": options.resource_id} for row in rows_of(answer.data)]
+        listed = {row["name"]: row["units"] for row in rows if row["units"] is not None}
+        warnings = [*differences(listed, await committed(context, "azure_openai"), "deployment", "PTU")]
+        return await store(context, table_of(step_config, TABLE), rows, warnings)
 
 
 def rows_of(page: Any) -> Sequence[Row]:
@@ -80,19 +67,6 @@ def rows_of(page: Any) -> Sequence[Row]:
         ]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StepFailed(f"{SERVICE}: the list of deployments has an unexpected shape ({error!r})") from error
-
-
-def differences(rows: Iterable[Row], known: Iterable[Commitment], day: date) -> Iterator[str]:
-    """Yield where the units of deployments are not those of the day's commitments."""
-    listed = {row["name"]: row["units"] for row in rows if row["units"] is not None}
-    bought: dict[str, int] = {}
-    for each in known:
-        if each.provider == "azure_openai" and each.resource is not None and each.covers(day):
-            bought[each.resource] = bought.get(each.resource, 0) + each.units
-    for name in sorted(listed.keys() | bought.keys()):
-        if listed.get(name) != bought.get(name):
-            has = f"has {listed[name]} PTU" if name in listed else "is not among the account's provisioned ones"
-            yield f"the deployment {name!r} {has}, the commitments have {bought.get(name, 0)} PTU for it"
 
 
 def _following(answer: Answer, _: Call) -> Call | None:
