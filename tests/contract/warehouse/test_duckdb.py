@@ -8,9 +8,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.adapters.local.warehouse.session import GROUP_ROWS
 from convergence.config.files.schemas.table import load_table_schema
 from convergence.errors import ConfigErrors, SchemaMismatch, StepFailed
 from convergence.ports.warehouse import ProcedureCall, Statement, TableSchema, Warehouse, WriteMode
@@ -286,3 +288,18 @@ def test_bounds_of_a_table_hold_for_loads_and_sql_that_do_not_know_them(
         assert (cost.type, cost.bounds, cost.description) == ("NUMERIC", (6, 2), "")
 
     run(body)
+
+
+def test_tables_store_rows_in_small_groups(run: Callable[[Body], None], tmp_path: Path) -> None:
+    """DuckDB's own groups do not fit into the memory that a warehouse may use: an insert copies them twice."""
+    plain = bounded_table(tmp_path)
+
+    async def body(warehouse: Warehouse) -> None:
+        await load(warehouse, plain, ({"id": number} for number in range(2 * GROUP_ROWS + 1)))
+
+    run(body)
+    with duckdb.connect(str(tmp_path / "w.duckdb")) as database:
+        groups = database.execute(
+            "SELECT DISTINCT row_group_id FROM pragma_storage_info('acme_prod.bounded') ORDER BY 1"
+        ).fetchall()
+    assert [group for (group,) in groups] == [0, 1, 2]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -119,7 +120,7 @@ async def _load_period(
     dates = [day] if options.period else target.slices(context)
     parts = await _parts(options, target, dates, context)
     day_column = _day_column(options, target, parts)
-    row_file = _row_file(options, parts, delivery, day, day_column)
+    row_file = replace(_row_file(options, parts, delivery, day, day_column), in_order=target.mode is WriteMode.MERGE)
     if not await stage_parts(
         options, store, delivery, staged, row_file, spool, take=parts.take, over=lambda: context.now() >= end
     ):

@@ -28,6 +28,7 @@ from convergence.adapters.local.warehouse.file_values import (
 )
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
+from convergence.adapters.local.warehouse.session import GROUP_ROWS
 from convergence.adapters.row_files import (
     Fed,
     by_name,
@@ -185,7 +186,8 @@ def _copy(job: Job, plan: _Plan, chunk: Path, *, everything: bool) -> int:
     else:
         test = f"NOT ({' OR '.join(_is_wrong(column, value) for column, value in plan.values)})"
     test = " AND ".join([*plan.inside, f"({test})"])
-    copy = statement("file_chunk", select=", ".join(parts), source=plan.source, test=test, file=quoted(str(chunk)))
+    words = {"select": ", ".join(parts), "source": plan.source, "test": test, "file": quoted(str(chunk))}
+    copy = statement("file_chunk", **words, rows=str(GROUP_ROWS), ordered=str(plan.file.in_order).lower())
     row = job.execute(copy).fetchone()
     return int(row[0]) if row else 0
 

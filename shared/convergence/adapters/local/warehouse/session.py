@@ -31,9 +31,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 READERS: Final = 2
+# Rows that a table stores together. The memory that DuckDB may use here does not hold its own 122,880 rows of a hundred
+# columns: an insert then copies them twice. Chunks of files have groups of this size too, stored one by one.
+GROUP_ROWS: Final = 20_480
 CHECKPOINT_AT: Final = "4MiB"  # of journal; until then replaced slices stay in memory and in the file (default: 16 MiB)
 
 
+_CATALOG: Final = "warehouse"
+_USE: Final = f"USE {_CATALOG}"
 _HEADERS: Final = 3 * 4_096  # bytes of a database file before its first block
 
 
@@ -176,6 +181,7 @@ class Session:
             if googlesql and not self._has_macros:
                 self._write_macros(self._database)
             cursor = self._database.cursor()
+            cursor.execute(_USE)
             self._at_work += 1
         try:
             yield cursor
@@ -201,11 +207,11 @@ class Session:
         self.staging.mkdir(parents=True, exist_ok=True)
         try:
             database = duckdb.connect(
-                ":memory:" if self._path is None else str(self._path),
                 config={
                     "threads": self._threads,
                     "memory_limit": f"{self._memory_mib}MiB",
                     "checkpoint_threshold": CHECKPOINT_AT,
+                    "temp_directory": str(self.staging.with_name("spill")),
                     "autoinstall_known_extensions": False,
                     "autoload_known_extensions": False,
                     "allow_community_extensions": False,
@@ -214,6 +220,9 @@ class Session:
                     "explain_output": "all",  # the second check reads the plan as it was bound (`fence`)
                 },
             )
+            file = quoted(":memory:" if self._path is None else str(self._path))
+            database.execute(f"ATTACH {file} AS {_CATALOG} (ROW_GROUP_SIZE {GROUP_ROWS})")
+            database.execute(_USE)
         except duckdb.Error as error:
             raise cannot_open(error, self._path) from error
         if self._path is not None:
@@ -234,7 +243,7 @@ def _check_size(database: duckdb.DuckDBPyConnection, path: Path) -> None:
 
     Free blocks do not count: a checkpoint cuts them off the end of the file after it has written how many there are.
     """
-    row = database.execute("SELECT block_size * used_blocks FROM pragma_database_size()").fetchone()
+    row = database.execute(statement("used_bytes")).fetchone()
     blocks, size = _HEADERS + (int(row[0]) if row else 0), path.stat().st_size
     if size < blocks:
         database.close()

@@ -124,7 +124,9 @@ SELECT name, coalesce(num_children, 0) FROM parquet_schema({file});
 SELECT {names} FROM read_parquet({file})
 
 -- name: file_chunk
-COPY (SELECT {select} FROM ({source}) WHERE {test}) TO {file} (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE 20480);
+COPY (SELECT {select} FROM ({source}) WHERE {test}) TO {file} (
+  FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {rows}, PRESERVE_ORDER {ordered}
+);
 
 -- name: file_days
 SELECT DISTINCT CAST({day} AS DATE) AS day FROM read_parquet({file}) WHERE day IS NOT NULL ORDER BY day LIMIT {most};
@@ -244,6 +246,9 @@ WHERE (x_run_id = $run OR x_run_id IS NULL)
 
 -- name: probe
 CREATE OR REPLACE TABLE _convergence.probe AS SELECT now() AS written_at;
+
+-- name: used_bytes
+SELECT block_size * used_blocks FROM pragma_database_size() WHERE database_name = current_database();
 
 -- name: pin
 SELECT 1 FROM _convergence.about LIMIT 0;
