@@ -11,6 +11,8 @@ It looks up one table by listing every table of every project that it ever met, 
 times a statement, so that each test makes the next one slower. This process reads the project's own catalogue instead,
 and keeps open only the projects that were used last.
 
+It does not know `mapTargetType` of Parquet: a map becomes a list of records with key and value, as in BigQuery.
+
 Its parser knows OPTIONS in front of CLONE only. BigQuery has them behind it, and so does this process.
 """
 
@@ -24,7 +26,7 @@ import duckdb
 from local_bigquery import errors  # type: ignore[import-not-found]  # another environment has it
 from local_bigquery.cli import main  # type: ignore[import-not-found]  # as above
 from local_bigquery.engine import database  # type: ignore[import-not-found]  # as above
-from local_bigquery.jobs import query, runner  # type: ignore[import-not-found]  # as above
+from local_bigquery.jobs import load, query, runner  # type: ignore[import-not-found]  # as above
 from local_bigquery.sql.rules import ddl  # type: ignore[import-not-found]  # another environment has it
 from sqlglot import exp
 
@@ -117,6 +119,22 @@ class Projects:
             return []
 
 
+def with_map_entries(reader: Callable[..., str]) -> Callable[..., str]:
+    """Return the reader of files that obeys `mapTargetType`."""
+
+    def read(cursor: Any, files: str, config: Any, fields: Any) -> str:
+        source = reader(cursor, files, config, fields)
+        options = config.parquetOptions
+        if config.sourceFormat != "PARQUET" or options is None or options.mapTargetType != "ARRAY_OF_STRUCT":
+            return source
+        found = cursor.sql(f"DESCRIBE SELECT * FROM {source}").fetchall()
+        maps = [f'"{name}"' for name, kind, *_ in found if kind.startswith("MAP(") and not kind.endswith("]")]
+        entries = ", ".join(f"map_entries({name}) AS {name}" for name in maps)
+        return f"(SELECT * REPLACE ({entries}) FROM {source})" if maps else source
+
+    return read
+
+
 class SnapshotStatements:
     """The pattern of statements on snapshots, with OPTIONS in front of CLONE."""
 
@@ -202,6 +220,7 @@ if __name__ == "__main__":
     query.execute = on_fresh_cursors(query.execute)
     projects = Projects(database.attach, database.fetch, database.objects)
     database.attach, database.fetch, database.objects = projects.attach, projects.fetch, projects.objects
+    load._reader = with_map_entries(load._reader)  # noqa: SLF001 - it has no other place to reach in
     ddl.SNAPSHOT = SnapshotStatements(ddl.SNAPSHOT)
     errors.STATUSES["backendError"] = (503, "UNAVAILABLE")
     errors.from_duckdb = patient(errors.from_duckdb)

@@ -221,6 +221,8 @@ def _fed_columns(file: RowFile, table: TableSchema) -> list[Column]:
 
 
 def _check_names(file: RowFile, names: Sequence[str]) -> None:
+    if file.format is FileFormat.PARQUET and len({name.lower() for name in names}) < len(names):
+        raise SchemaMismatch(f"{file.name}: two of its columns have names that differ only in case.")
     if len(names) > COLUMNS_MAX:
         raise SchemaMismatch(f"{file.name}: the file has {len(names):,} columns; at most {COLUMNS_MAX:,} are read.")
     for place, name in enumerate(names, 1):

@@ -29,8 +29,8 @@ def main() -> None:
 def installation() -> Installation:
     """Return how the entry points open an installation."""
     from convergence.adapters.local.data_directory import DataDirectory
-    from convergence.adapters.local.warehouse.parquet_schema import parquet_columns
     from convergence.adapters.local.warehouse.reader import DuckDbReader
+    from convergence.adapters.parquet.columns import parquet_columns
     from convergence.bootstrap.deployment import examine_deployment
     from convergence.config.files.described_tables import DescribedTables
     from convergence.entry.cli.installation import Installation, Writer

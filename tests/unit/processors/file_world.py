@@ -14,6 +14,7 @@ from typing import Any
 from convergence.adapters.http.client import StepClient
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.errors import ConvergenceError
+from convergence.ports.warehouse import Warehouse
 from convergence.processors.generic.file_extractor import FileExtractor
 from convergence.sandbox.http import HttpServer, Request, Response
 from tests.unit.processors.step_world import CONFIGS, ManualClock, WorldContext
@@ -49,7 +50,8 @@ class FileWorld:
         quarantine = CONFIGS / "system/schemas/org_meta_quarantine_rows.json"
         (schemas / quarantine.name).write_text(quarantine.read_text())
         self.clock = ManualClock()
-        self.warehouse = DuckDbWarehouse(folder / "warehouse.duckdb", clock=self.clock)
+        self.embedded = DuckDbWarehouse(folder / "warehouse.duckdb", clock=self.clock)
+        self.warehouse: Warehouse = self.embedded
         self.answer: Callable[[Request], Response] = lambda _: Response(404)  # of http://server
         self.made = 0
 
@@ -69,7 +71,7 @@ class FileWorld:
 
     def run(self, config: Mapping[str, Any] = MONTH, **fields: Any) -> dict[str, Any]:
         """Run the step for one month; return its result."""
-        return asyncio.run(self._run(config, fields))
+        return asyncio.run(self.execute(config, fields))
 
     def refused(self, config: Mapping[str, Any] = MONTH, **fields: Any) -> str:
         """Run the step, which must fail; return its message."""
@@ -79,7 +81,8 @@ class FileWorld:
             return str(error)
         raise AssertionError("the step succeeded")
 
-    async def _run(self, config: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    async def execute(self, config: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+        """Run the step inside of a loop."""
         self.made += 1
         destination = {"table": "acme_bills_raw", "date_field": "day", **fields.pop("destination", {})}
         days = {"start_date": date(2026, 1, 10), "end_date": date(2026, 1, 12)}

@@ -26,7 +26,7 @@ MANIFEST = {**MONTH, "delivery": "aws_export", "source": {"kind": "folder", "pat
 def world(tmp_path: Path) -> Iterator[FileWorld]:
     made = FileWorld(tmp_path)
     yield made
-    made.warehouse.close()
+    made.embedded.close()
 
 
 def manifest(world: FileWorld, *names: str, run: str = "run-1", at: int = 1_760_000_000) -> None:

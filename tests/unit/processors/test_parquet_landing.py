@@ -1,10 +1,9 @@
-"""`schema: {mode: infer}` with Parquet: the file's own types give the columns, the contract decides on changes."""
+"""`schema: {mode: infer}` with Parquet in the embedded warehouse; `tests/contract` has what holds in every one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,6 @@ import pytest
 
 from tests.unit.processors.file_world import FileWorld
 
-FIRST = """SELECT 7::INTEGER AS id, 12.50::DECIMAL(10, 2) AS cost, 12345678901234567890.5::DECIMAL(38, 1) AS wide,
-  TIMESTAMPTZ '2026-01-10 01:00:00+02' AS at, TIMESTAMP '2026-01-10 01:00:00' AS seen, DATE '2026-01-10' AS day,
-  {'model': 'm', 'tokens': 5::BIGINT} AS usage, ['a', 'b'] AS tags, 0.1::DOUBLE AS share, 'x'::BLOB AS data,
-  true AS open, MAP {'k': 1} AS labels, NULL::VARCHAR AS "note text" """
 INFER = {"mode": "infer"}
 DAY = date(2026, 1, 10)
 
@@ -53,61 +48,6 @@ def columns(world: FileWorld) -> dict[str, str]:
     where = "WHERE table_name = 'acme_things_raw' AND NOT STARTS_WITH(column_name, 'x_')"
     found = world.rows(f"SELECT column_name, data_type FROM acme_test.INFORMATION_SCHEMA.COLUMNS {where}")
     return dict(found)
-
-
-def test_the_types_of_the_file_give_the_columns_and_values_are_exact(world: FileWorld) -> None:
-    put(world, FIRST)
-    result = run(world, INFER)
-    assert (result["rows_written"], len(result["schema_changes"])) == (1, 13)
-    assert "note_text STRING for 'note text'" in result["schema_changes"]
-    assert columns(world) == {
-        "id": "INT64",
-        "cost": "NUMERIC",
-        "wide": "BIGNUMERIC",
-        "at": "TIMESTAMP",
-        "seen": "DATETIME",
-        "day": "DATE",
-        "usage": "JSON",
-        "tags": "JSON",
-        "share": "FLOAT64",
-        "data": "BYTES",
-        "open": "BOOL",
-        "labels": "JSON",
-        "note_text": "STRING",
-    }
-    [row] = world.rows("SELECT id, cost, at, seen, day, usage, tags, share, data, open FROM acme_things_raw")
-    assert row[:2] == (7, Decimal("12.5"))
-    assert row[2:5] == (datetime(2026, 1, 9, 23, tzinfo=UTC), datetime(2026, 1, 10, 1), date(2026, 1, 10))
-    assert row[5:] == ({"model": "m", "tokens": 5}, ["a", "b"], 0.1, b"x", True)
-
-
-def test_objects_are_records_on_demand(world: FileWorld) -> None:
-    put(world, "SELECT 1 AS id, {'model': 'm', 'at': {'hour': 5::BIGINT}} AS usage, {'tags': ['a']} AS listed")
-    run(world, {**INFER, "nested": "record"})
-    assert columns(world)["listed"] == "JSON"
-    assert world.rows("SELECT usage.at.hour, usage.model FROM acme_things_raw") == [(5, "m")]
-
-
-def test_the_contract_decides_on_new_fields_and_other_types(world: FileWorld) -> None:
-    put(world, "SELECT 1::BIGINT AS id, 1.5::DECIMAL(9, 2) AS cost")
-    run(world, INFER)
-    put(world, "SELECT 2::BIGINT AS id, 2::BIGINT AS cost")  # a NUMERIC holds whole numbers
-    assert run(world, {**INFER, "contract": "freeze"})["schema_changes"] == []
-    put(world, "SELECT 'b' AS id, 3.5::DOUBLE AS cost, true AS more")
-    for contract in ("freeze", "quarantine"):
-        said = refused(world, {**INFER, "contract": contract})
-        assert (
-            f"the field 'id' is INT64 in acme_things_raw, not STRING. The contract of destination.schema is {contract}"
-            in said
-        )
-    assert world.rows("SELECT id, cost FROM acme_things_raw") == [(2, Decimal(2))]
-    changes = run(world, {**INFER, "contract": "evolve"})["schema_changes"]
-    assert sorted(changes) == [
-        "cost__float64 FLOAT64 for values of 'cost' that are FLOAT64",
-        "id__string STRING for values of 'id' that are STRING",
-        "more BOOL",
-    ]
-    assert world.rows("SELECT id, id__string, cost__float64, more FROM acme_things_raw") == [(None, "b", 3.5, True)]
 
 
 def test_files_of_one_delivery_may_have_different_columns(world: FileWorld) -> None:
@@ -152,39 +92,3 @@ def test_parquet_and_texts_do_not_mix_in_one_delivery(world: FileWorld) -> None:
     put(world, "SELECT 1 AS id")
     world.put("things/b.csv", "id\n2\n")
     assert "all Parquet, or none of them is" in refused(world, INFER)
-
-
-def clocks(*rows: tuple[int, str, str]) -> str:
-    """Return the query of rows with two times that have nanoseconds."""
-    found = (f"SELECT {i} AS id, '{seen}'::TIMESTAMP_NS AS seen, '{at}'::TIMESTAMPTZ_NS AS at" for i, seen, at in rows)
-    return " UNION ALL ".join(found)
-
-
-WHOLE = (1, "2026-01-10 01:02:03.123456000", "2026-01-10 01:02:03.123456000+00")
-FINER = (
-    (2, "2026-01-10 01:02:03.123456789", "2026-01-10 01:02:03.5+00"),
-    (3, "2026-01-10 01:02:03.5", "2026-01-10 01:02:03.000000001+00"),
-)
-
-
-def test_nanoseconds_that_no_column_holds_are_refused_and_others_are_loaded(world: FileWorld) -> None:
-    put(world, clocks(WHOLE))
-    run(world, INFER)
-    assert columns(world) == {"id": "INT64", "seen": "DATETIME", "at": "TIMESTAMP"}
-    whole = (datetime(2026, 1, 10, 1, 2, 3, 123456), datetime(2026, 1, 10, 1, 2, 3, 123456, UTC))
-    loaded = "SELECT id, seen, at FROM acme_things_raw ORDER BY id"
-    assert world.rows(loaded) == [(1, *whole)]
-    put(world, clocks(WHOLE, *FINER))
-    said = refused(world, INFER)
-    assert "row 2: column 'seen' is not DATETIME of whole microseconds: '2026-01-10 01:02:03.123456789'" in said
-    assert world.rows(loaded) == [(1, *whole)]
-
-
-def test_rows_with_such_nanoseconds_are_set_aside_with_all_digits(world: FileWorld) -> None:
-    put(world, clocks(WHOLE, *FINER))
-    result = run(world, INFER, config={"on_bad_row": "quarantine"})
-    assert (result["rows_written"], world.rows("SELECT id FROM acme_things_raw ORDER BY id")) == (1, [(1,)])
-    aside = world.rows("SELECT reason, row_json FROM org_meta_quarantine_rows ORDER BY row_json")
-    assert "'seen' is not DATETIME of whole microseconds: '2026-01-10 01:02:03.123456789'" in aside[0][0]
-    assert "'at' is not TIMESTAMP of whole microseconds: '2026-01-10 01:02:03.000000001+00'" in aside[1][0]
-    assert "2026-01-10 01:02:03.123456789" in str(aside[0][1])

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from convergence.adapters.gcp.warehouse.client import UPLOAD_TIMEOUT_S
-from convergence.adapters.gcp.warehouse.file_select import LINE, FileSelect, is_lines, select_file
-from convergence.adapters.gcp.warehouse.file_values import is_text
+from convergence.adapters.gcp.warehouse.file_select import LINE, FileSelect, is_lines, select_file, sources_of
 from convergence.adapters.gcp.warehouse.jobs import Jobs
+from convergence.adapters.gcp.warehouse.parquet_sources import parquet_sources
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.gcp.warehouse.waiting import AnyJob
-from convergence.adapters.googlesql.types import SqlType, described
+from convergence.adapters.googlesql.types import SqlType
+from convergence.adapters.parquet.exact import read_exactly, refuse_finer_inside
 from convergence.adapters.row_files import (
     csv_header,
     csv_records,
@@ -30,7 +31,7 @@ from convergence.adapters.row_files import (
 )
 from convergence.domain.sql_names import bigquery_name
 from convergence.errors import SchemaMismatch, StepFailed
-from convergence.ports.warehouse import BadRow, Column, FileFormat, RowFile, StagedFile, TableSchema
+from convergence.ports.warehouse import BadRow, FileFormat, RowFile, StagedFile, TableSchema
 from convergence.ports.warehouse.files import CONTENT_MAX, DAYS_MAX
 
 if TYPE_CHECKING:
@@ -55,16 +56,19 @@ class FileRows:
             return StagedFile((), 0)
         refuse_twins(file)
         keep_digits(file)
-        names = _names(file)
+        footer = read_exactly(file) if file.format is FileFormat.PARQUET else None
+        names = _names(file) if footer is None else tuple(field.name for field in footer.columns)
         await self._tables.drop(self._dataset, self._raw)
         try:
             await self._load(file, names)
-            kinds = (
-                dict.fromkeys(map(str, range(len(names))), _STRING)
-                if is_text(file)
-                else await self._tables.columns(self._dataset, self._raw)
-            )
-            read = select_file(file, table, names if is_text(file) else tuple(kinds), list(kinds.values()))
+            if footer is None:
+                typed = [(source, _STRING) for source in sources_of(file, names)]
+            else:
+                loaded = await self._tables.columns(self._dataset, self._raw)
+                typed = parquet_sources(footer.columns, loaded)
+            read = select_file(file, table, names, typed)
+            if footer is not None:
+                refuse_finer_inside(file, footer, read.fed)
             bad = await self._bad_rows(read)
             refuse(file, bad, await self._count(read) if bad else 1)
             days = await self._insert(read, into, part, part_column, place)
@@ -73,18 +77,8 @@ class FileRows:
             await self._tables.drop(self._dataset, self._raw)
         return StagedFile(read.fed.names, int(rows[0][0]), days, tuple(bad))
 
-    async def columns(self, file: RowFile) -> tuple[Column, ...]:
-        """Return the columns of a Parquet file. Raises `SchemaMismatch` for one that cannot be read."""
-        await self._tables.drop(self._dataset, self._raw)
-        try:
-            await self._load(file, ())
-            found = await self._tables.columns(self._dataset, self._raw)
-        finally:
-            await self._tables.drop(self._dataset, self._raw)
-        return tuple(described(name, kind) for name, kind in found.items())
-
     async def _load(self, file: RowFile, names: Sequence[str]) -> None:
-        config = self._config(file, names)
+        config = load_config(file, names, self._labels)
         job_id = self._jobs.client.ids.new("file")
 
         def begin(client: bigquery.Client, name: str) -> AnyJob:
@@ -97,43 +91,6 @@ class FileRows:
             await self._jobs.run(job_id, begin, what=f"reading {file.name}")
         except StepFailed as error:
             raise SchemaMismatch(f"{file.name}: {error}") from error
-
-    def _config(self, file: RowFile, names: Sequence[str]) -> bigquery.LoadJobConfig:
-        from google.cloud import bigquery
-
-        options: dict[str, Any] = {"write_disposition": bigquery.WriteDisposition.WRITE_TRUNCATE}
-        if file.format is FileFormat.PARQUET:
-            lists = bigquery.format_options.ParquetOptions()
-            lists.enable_list_inference = True  # a list is an ARRAY, not a record of its parts in the file
-            return bigquery.LoadJobConfig(
-                source_format=bigquery.SourceFormat.PARQUET,
-                autodetect=True,
-                parquet_options=lists,
-                decimal_target_types=["NUMERIC", "BIGNUMERIC"],
-                labels=self._labels,
-                **options,
-            )
-        if is_lines(file):
-            options |= {
-                "source_format": bigquery.SourceFormat.CSV,
-                "field_delimiter": "\x01",  # no JSON text has it
-                "quote_character": "",
-                "max_bad_records": 0,
-            }
-            fields = [bigquery.SchemaField(LINE, "STRING")]
-        elif file.format is FileFormat.CSV:
-            fields = [bigquery.SchemaField(f"c{place}", "STRING") for place in range(len(names))]
-            options |= {
-                "source_format": bigquery.SourceFormat.CSV,
-                "skip_leading_rows": 1,
-                "allow_quoted_newlines": True,
-                "field_delimiter": file.delimiter,
-                "max_bad_records": 0,
-            }
-        else:
-            fields = [bigquery.SchemaField(name, "STRING") for name in names]
-            options["source_format"] = bigquery.SourceFormat.NEWLINE_DELIMITED_JSON
-        return bigquery.LoadJobConfig(schema=fields, labels=self._labels, **options)
 
     async def _bad_rows(self, read: FileSelect) -> list[BadRow]:
         tests = read.tests()
@@ -186,11 +143,50 @@ class FileRows:
         return rows
 
 
+def load_config(file: RowFile, names: Sequence[str], labels: Mapping[str, str]) -> bigquery.LoadJobConfig:
+    """Return how a load job reads a file; all columns of CSV and NDJSON are texts."""
+    from google.cloud import bigquery
+
+    options: dict[str, Any] = {"write_disposition": bigquery.WriteDisposition.WRITE_TRUNCATE}
+    if file.format is FileFormat.PARQUET:
+        nested = bigquery.format_options.ParquetOptions()
+        nested.enable_list_inference = True  # a list is an ARRAY, not a record of its parts in the file
+        nested.map_target_type = "ARRAY_OF_STRUCT"  # the same of a map
+        nested.enum_as_string = True  # not as BYTES
+        return bigquery.LoadJobConfig(
+            source_format=bigquery.SourceFormat.PARQUET,
+            autodetect=True,
+            parquet_options=nested,
+            decimal_target_types=["NUMERIC", "BIGNUMERIC"],
+            labels=dict(labels),
+            **options,
+        )
+    if is_lines(file):
+        options |= {
+            "source_format": bigquery.SourceFormat.CSV,
+            "field_delimiter": "\x01",  # no JSON text has it
+            "quote_character": "",
+            "max_bad_records": 0,
+        }
+        fields = [bigquery.SchemaField(LINE, "STRING")]
+    elif file.format is FileFormat.CSV:
+        fields = [bigquery.SchemaField(f"c{place}", "STRING") for place in range(len(names))]
+        options |= {
+            "source_format": bigquery.SourceFormat.CSV,
+            "skip_leading_rows": 1,
+            "allow_quoted_newlines": True,
+            "field_delimiter": file.delimiter,
+            "max_bad_records": 0,
+        }
+    else:
+        fields = [bigquery.SchemaField(name, "STRING") for name in names]
+        options["source_format"] = bigquery.SourceFormat.NEWLINE_DELIMITED_JSON
+    return bigquery.LoadJobConfig(schema=fields, labels=dict(labels), **options)
+
+
 def _names(file: RowFile) -> tuple[str, ...]:
     if file.format is FileFormat.CSV:
         return csv_header(file)
-    if file.format is FileFormat.PARQUET:
-        return ()
     names: dict[str, None] = {}
     with file.path.open("rb") as lines:
         for number, line in enumerate(lines, 1):

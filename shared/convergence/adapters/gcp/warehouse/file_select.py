@@ -60,11 +60,13 @@ class FileSelect:
         return " AND ".join(found)
 
 
-def select_file(file: RowFile, table: TableSchema, names: tuple[str, ...], kinds: Sequence[SqlType]) -> FileSelect:
-    """Return what is read of a file whose columns are `names`, loaded with the types `kinds`. Raises as `feed`."""
+def select_file(
+    file: RowFile, table: TableSchema, names: tuple[str, ...], typed: Sequence[tuple[str, SqlType]]
+) -> FileSelect:
+    """Return what is read of a file whose columns are `names`, with the SQL and type of each. Raises as `feed`."""
+    sources, kinds = [source for source, _ in typed], [kind for _, kind in typed]
     fed = feed(file, table, names)
     columns = tuple(column for column in staged_by(table) if column.name in fed.sources)
-    sources = [_source(file, name, place) for place, name in enumerate(names)]
     every = tuple(text_of(source, kind, file) for source, kind in zip(sources, kinds, strict=True))
     texts = tuple(every[fed.sources[column.name]] for column in columns)
     values = tuple(
@@ -86,10 +88,11 @@ def select_file(file: RowFile, table: TableSchema, names: tuple[str, ...], kinds
     return FileSelect(file, fed, every, columns, texts, values, joined, whole, digest, constants)
 
 
-def _source(file: RowFile, name: str, place: int) -> str:
+def sources_of(file: RowFile, names: Sequence[str]) -> list[str]:
+    """Return the SQL of the columns of a file whose values are texts."""
     if is_lines(file):
-        return in_record(LINE, steps_of(name) if is_pointer(file, name) else [name])
-    return f"c{place}" if file.format is FileFormat.CSV else bigquery_name(name)
+        return [in_record(LINE, steps_of(name) if is_pointer(file, name) else [name]) for name in names]
+    return [f"c{place}" if file.format is FileFormat.CSV else bigquery_name(name) for place, name in enumerate(names)]
 
 
 def _digest(file: RowFile, names: Sequence[str], texts: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from convergence.adapters.googlesql.types import SqlType
 from convergence.adapters.row_files import CLOCKS
 from convergence.ports.column_bounds import DECIMALS, whole_and_places
 from convergence.ports.column_values import CLOCK, DAY, FRACTION, MICROSECONDS, MOMENT, NUMBER, WHOLE, type_name
-from convergence.ports.warehouse import Column, FileFormat, RowFile
+from convergence.ports.warehouse import Column, RowFile
 
 _SCALE: Final = {"NUMERIC": 9, "BIGNUMERIC": 38}
 _BEHIND: Final = (
@@ -47,7 +47,8 @@ def json_of(source: str, kind: SqlType, file: RowFile) -> str:
     if kind.name in _SCALE:
         digits = f"LENGTH(LTRIM(REPLACE(REPLACE({text}, '-', ''), '.', ''), '0'))"
         return f"IF({digits} <= 15, {text}, TO_JSON_STRING({text}))"
-    return text if kind.name in {"ARRAY", "STRUCT", "JSON"} else f"IF({text} IS NULL, NULL, TO_JSON_STRING({text}))"
+    is_json = kind.name in {"ARRAY", "STRUCT", "JSON", "MAP"}
+    return text if is_json else f"IF({text} IS NULL, NULL, TO_JSON_STRING({text}))"
 
 
 def value_of(column: Column, text: str, file: RowFile) -> str:
@@ -86,11 +87,6 @@ def quoted(text: str) -> str:
     """Return `text` as a string literal of GoogleSQL."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
     return f"'{escaped}'"
-
-
-def is_text(file: RowFile) -> bool:
-    """Return whether all columns of the file are read as text."""
-    return file.format is not FileFormat.PARQUET
 
 
 def _if(pattern: str, value: str) -> str:

@@ -11,6 +11,7 @@ A staged row carries its part and place. A part that is written again first lose
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ from convergence.adapters.gcp.warehouse.values import json_value
 from convergence.adapters.gcp.warehouse.waiting import AnyJob
 from convergence.adapters.googlesql.fitting import misfit, unreal_number
 from convergence.adapters.googlesql.types import SqlType
+from convergence.adapters.parquet.columns import columns_of
 from convergence.domain.sql_names import bigquery_name, checked
 from convergence.errors import SchemaMismatch, did_you_mean
 from convergence.ports.column_values import type_name, unknown_field
@@ -103,10 +105,8 @@ class BigQueryStage:
         return staged
 
     async def file_columns(self, file: RowFile) -> tuple[Column, ...]:
-        """Return the columns of a Parquet file: those that a load job gives it; see the port."""
-        await self._tables.ensure_dataset(STAGING, tables_live=_LIVE)
-        rows = FileRows(self._jobs, self._tables, self._labels, STAGING, f"{self.staged_in}_file")
-        return await rows.columns(file)
+        """Return the columns of a Parquet file: see the port."""
+        return await asyncio.to_thread(columns_of, file)
 
     async def flush(self) -> None:
         """Store what waits, in one load job. A staging table that an earlier schema made gets the further columns."""

@@ -18,8 +18,8 @@ from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
 from convergence.adapters.local.duckdb_sql.types import duckdb_type
 from convergence.adapters.local.warehouse.errors import plain_message
+from convergence.adapters.local.warehouse.exact_times import EXACT_TIME, exact_time
 from convergence.adapters.local.warehouse.file_values import (
-    NANOSECONDS,
     Value,
     as_json,
     as_text,
@@ -29,6 +29,8 @@ from convergence.adapters.local.warehouse.file_values import (
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
 from convergence.adapters.local.warehouse.session import GROUP_ROWS
+from convergence.adapters.parquet.exact import is_made_plain, read_exactly, refuse_finer_inside
+from convergence.adapters.parquet.footer import Footer
 from convergence.adapters.row_files import (
     Fed,
     by_name,
@@ -87,7 +89,8 @@ def stage_file(job: Job, file: RowFile, table: TableSchema, chunk: Path) -> Stag
             return StagedFile((), 0)
         refuse_twins(file)
         keep_digits(file)
-        plan = _plan(job, file, table)
+        footer = read_exactly(file) if file.format is FileFormat.PARQUET else None
+        plan = _plan(job, file, table, footer)
         bad: list[BadRow] = []
         try:
             rows = _copy(job, plan, chunk, everything=True)
@@ -100,9 +103,11 @@ def stage_file(job: Job, file: RowFile, table: TableSchema, chunk: Path) -> Stag
     return StagedFile(plan.fed.names, rows, _days(job, file, chunk), tuple(bad))
 
 
-def _plan(job: Job, file: RowFile, table: TableSchema) -> _Plan:
-    names, kinds = _columns(job, file)
+def _plan(job: Job, file: RowFile, table: TableSchema, footer: Footer | None) -> _Plan:
+    names, kinds = _columns(job, file) if footer is None else _typed_columns(job, file, footer)
     fed = feed(file, table, names)
+    if footer is not None:
+        refuse_finer_inside(file, footer, fed)
     values = tuple(
         (column, value_of(column, f"c{fed.sources[column.name]}", kinds[fed.sources[column.name]], file))
         for column in staged_by(table)
@@ -114,7 +119,7 @@ def _plan(job: Job, file: RowFile, table: TableSchema) -> _Plan:
         for column in staged_by(table)
         if column.name not in own and column.name in {*file.constants, file.day}
     )  # what else the file does not have is NULL, and is left out: empty columns cost as much as others
-    return _Plan(file, fed, kinds, _source(file, names), values, _inside(file, values), fixed)
+    return _Plan(file, fed, kinds, _source(file, names, footer), values, _inside(file, values), fixed)
 
 
 def _columns(job: Job, file: RowFile) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -123,36 +128,25 @@ def _columns(job: Job, file: RowFile) -> tuple[tuple[str, ...], tuple[str, ...]]
         names = csv_header(file)
         return names, ("VARCHAR",) * len(names)
     path = quoted(str(file.path))
-    if file.format is FileFormat.NDJSON:
-        odd = job.execute(statement("json_odd", file=path)).fetchone()
-        if odd is not None:
-            raise SchemaMismatch(f"{file.name}: record {odd[0]}: this is not a JSON object.")
-        keys = job.execute(statement("json_keys", file=path, most=str(COLUMNS_MAX + 1))).fetchall()
-        names = tuple(key for (key,) in keys if not is_pointer(file, key))
-        names += pointers(file, names)
-        return names, ("VARCHAR",) * len(names)
-    described = job.execute(statement("parquet_columns", file=path)).fetchall()
-    raw = _columns_among(job.execute(statement("parquet_names", file=path)).fetchall())
-    names = tuple(name for name, *_ in described)
-    if len({name.lower() for name in raw}) < len(raw):
-        raise SchemaMismatch(f"{file.name}: two of its columns have names that differ only in case.")
-    return names, tuple(kind for _, kind, *_ in described)
+    odd = job.execute(statement("json_odd", file=path)).fetchone()
+    if odd is not None:
+        raise SchemaMismatch(f"{file.name}: record {odd[0]}: this is not a JSON object.")
+    keys = job.execute(statement("json_keys", file=path, most=str(COLUMNS_MAX + 1))).fetchall()
+    names = tuple(key for (key,) in keys if not is_pointer(file, key))
+    names += pointers(file, names)
+    return names, ("VARCHAR",) * len(names)
 
 
-def _columns_among(parts: Sequence[tuple[str, int]]) -> list[str]:
-    """Return the names of the columns among the parts of a Parquet schema: its root, then each part before its own.
-
-    Parts inside of lists, maps and records repeat names, such as `list` and `key_value`.
-    """
-    found, inside = [], 0
-    for name, children in parts[1:]:
-        if not inside:
-            found.append(name)
-        inside = max(inside - 1, 0) + children
-    return found
+def _typed_columns(job: Job, file: RowFile, footer: Footer) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of a Parquet file's columns, and the types of what `_source` gives."""
+    found = job.execute(statement("parquet_columns", file=quoted(str(file.path)))).fetchall()
+    kinds = (
+        EXACT_TIME if is_made_plain(field) else kind for field, (_, kind, *_) in zip(footer.columns, found, strict=True)
+    )
+    return tuple(field.name for field in footer.columns), tuple(kinds)
 
 
-def _source(file: RowFile, names: Sequence[str]) -> str:
+def _source(file: RowFile, names: Sequence[str], footer: Footer | None) -> str:
     path = quoted(str(file.path))
     if file.format is FileFormat.CSV:
         columns = ", ".join(f"c{place}: 'VARCHAR'" for place in range(len(names)))
@@ -167,7 +161,12 @@ def _source(file: RowFile, names: Sequence[str]) -> str:
     if file.format is FileFormat.NDJSON:
         columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in names)
         return statement("json_file", file=path, names=renamed, columns="{" + columns + "}")
-    return statement("parquet_file", file=path, names=renamed)
+    assert footer is not None, "only Parquet is left"
+    typed = (
+        f"{exact_time(field) if is_made_plain(field) else duckdb_name(field.name)} AS c{place}"
+        for place, field in enumerate(footer.columns)
+    )
+    return statement("parquet_file", file=path, names=", ".join(typed))
 
 
 def _copy(job: Job, plan: _Plan, chunk: Path, *, everything: bool) -> int:
@@ -214,17 +213,12 @@ def _bad_rows(job: Job, plan: _Plan) -> list[BadRow]:
         source=plan.source,
         inside=" AND ".join(["true", *plan.inside]),
         tests=", ".join(tests),
-        columns=", ".join(_shown(f"c{place}", kind) for place, kind in enumerate(plan.kinds)),
+        columns=", ".join(f"c{place}" for place in range(len(plan.kinds))),
         most=str(plan.file.bad_rows_max + 1),
     )
     found = job.execute(sql).fetchall()
     lines = lines_of(plan.file, [row[0] for row in found])
     return [_bad_row(plan, row, lines) for row in found]
-
-
-def _shown(source: str, kind: str) -> str:
-    """Return the SQL of a value for a report; a Python datetime would drop nanoseconds."""
-    return f"CAST({source} AS VARCHAR) AS {source}" if kind in NANOSECONDS else source
 
 
 def _bad_row(plan: _Plan, row: Sequence[Any], lines: Mapping[int, int]) -> BadRow:

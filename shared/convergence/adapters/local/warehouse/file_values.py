@@ -24,8 +24,6 @@ from convergence.ports.warehouse import Column, FileFormat, RowFile
 _SCALE: Final = {"NUMERIC": 9, "BIGNUMERIC": 18}
 _DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _WHOLE: Final = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"})
-# Times of Parquet with nanoseconds; those of columns end at microseconds.
-NANOSECONDS: Final = frozenset({"TIMESTAMP_NS", "TIMESTAMPTZ_NS"})
 _CLOCKS: Final = frozenset({"TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP_S"})  # without a zone, which means UTC
 _PLAIN: Final = frozenset({"BOOLEAN", *_WHOLE})  # JSON has them
 _NESTED: Final = re.compile(r"^(MAP|STRUCT|UNION)\(|\[\d*\]$")

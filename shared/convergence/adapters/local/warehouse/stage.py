@@ -19,9 +19,9 @@ from typing import Final
 import orjson
 
 from convergence.adapters.googlesql.fitting import as_json, unreal_number, with_texts
-from convergence.adapters.local.warehouse.parquet_schema import parquet_columns
+from convergence.adapters.parquet.columns import columns_of
 from convergence.domain.sql_names import checked
-from convergence.errors import ConvergenceError, InvalidInput, SchemaMismatch, did_you_mean
+from convergence.errors import ConvergenceError, SchemaMismatch, did_you_mean
 from convergence.ports.column_values import type_name, unknown_field
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, Row, RowFile, StagedFile, StagedRows, TableSchema
 
@@ -124,10 +124,7 @@ class NdjsonStage:
 
     async def file_columns(self, file: RowFile) -> tuple[Column, ...]:
         """Return the columns of a Parquet file; see the port."""
-        try:
-            return await asyncio.to_thread(parquet_columns, file.path)
-        except InvalidInput as error:
-            raise SchemaMismatch(f"{file.name}: it cannot be read as Parquet") from error
+        return await asyncio.to_thread(columns_of, file)
 
     def _replace(self, part: int, path: Path | None) -> None:
         known = self._parts()

@@ -117,9 +117,6 @@ SELECT {names} FROM read_json({file}, format = 'newline_delimited', columns = {c
 -- name: parquet_columns
 DESCRIBE SELECT * FROM read_parquet({file});
 
--- name: parquet_names
-SELECT name, coalesce(num_children, 0) FROM parquet_schema({file});
-
 -- name: parquet_file
 SELECT {names} FROM read_parquet({file})
 

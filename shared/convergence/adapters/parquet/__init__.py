@@ -1,0 +1,1 @@
+"""Parquet files, as far as reading them exactly needs their own metadata."""
