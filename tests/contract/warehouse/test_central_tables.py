@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from convergence.config.files.schemas.fields import with_lineage
+from convergence.errors import Denied, StepFailed
 from convergence.ports.warehouse import Column, ProcedureCall, Statement, TableSchema, Warehouse
 from tests.contract.warehouse.routines import NOTES, SCOPE, a_routine
 from tests.contract.warehouse.world import Body, a_lineage, a_load
@@ -17,6 +20,14 @@ QUERIES = [
     "SELECT (SELECT STRING_AGG(plan) FROM organizations.org_profiles) AS plan",
     "SELECT plan FROM (SELECT 'globex' AS x_org_slug UNION ALL SELECT 'acme')"
     " JOIN organizations.org_profiles USING (x_org_slug)",
+    "SELECT p.plan FROM (organizations.org_profiles AS p CROSS JOIN organizations.org_profiles AS q)",
+]
+REFUSED = [
+    "SELECT * FROM organizations.org_profiles PIVOT (COUNT(*) FOR plan IN ('plan of globex'))",
+    "SELECT * FROM organizations.org_profiles UNPIVOT (value FOR name IN (plan, x_org_slug))",
+    "CREATE TABLE copied CLONE organizations.org_profiles",
+    "CREATE TABLE copied COPY organizations.org_profiles",
+    "SELECT * FROM (organizations.org_profiles)",
 ]
 PROCEDURE = """
   DECLARE v_plan STRING DEFAULT (SELECT STRING_AGG(plan) FROM organizations.org_profiles);
@@ -51,6 +62,39 @@ def test_statements_read_the_rows_of_their_org(run: Callable[[Body], None]) -> N
         for sql in QUERIES:
             found = await warehouse.query(Statement(sql, scope=SCOPE))
             assert [row["plan"] for row in found.rows] == ["plan of acme"], sql
+
+    run(body)
+
+
+@pytest.mark.parametrize("sql", REFUSED)
+def test_forms_that_no_subquery_replaces_are_refused_on_every_warehouse(run: Callable[[Body], None], sql: str) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        await prepare(warehouse)
+        with pytest.raises((Denied, StepFailed), match=r"can only|leave out the parentheses"):
+            await warehouse.query(Statement(sql, scope=SCOPE))
+
+    run(body)
+
+
+def test_the_list_of_datasets_has_the_orgs_own(run: Callable[[Body], None]) -> None:
+    source = "INFORMATION_SCHEMA.SCHEMATA"
+    names = f"SELECT SCHEMATA.schema_name FROM {source}"
+    loop = f"FOR r IN (SELECT schema_name AS s FROM {source}) DO SET n = n + 1; END FOR;"
+    dynamic = f"EXECUTE IMMEDIATE 'SELECT COUNT(*) FROM `{source}`' INTO m;"
+
+    async def body(warehouse: Warehouse) -> None:
+        await prepare(warehouse)
+        await warehouse.ensure_dataset("globex_prod")
+        for sql in (
+            names,
+            f"SELECT s.schema_name FROM acme_prod.{source} AS s WHERE TRUE",
+            names.replace(source, f"`{source}`"),
+        ):
+            found = await warehouse.query(Statement(sql, scope=SCOPE))
+            assert [row["schema_name"] for row in found.rows] == ["acme_prod"], sql
+        await warehouse.sync_routines([a_routine(f"DECLARE n, m INT64 DEFAULT 0; {loop} {dynamic} SELECT n, m;")])
+        called = await warehouse.call(ProcedureCall("sp_fill", scope=SCOPE, job_id="j1"))
+        assert called.rows == [{"n": 1, "m": 1}]
 
     run(body)
 

@@ -154,6 +154,27 @@ END;"""
     run(body)
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("DECLARE n INT64; SELECT 1 AS one; EXECUTE IMMEDIATE 'SELECT 2 AS two' INTO n;", [{"one": 1}]),
+        ("SELECT 1 AS one; EXECUTE IMMEDIATE 'SELECT 2 AS two';", [{"two": 2}]),
+        ("CREATE TEMP TABLE t AS SELECT 1 AS a; INSERT INTO t VALUES (2), (3); SELECT SUM(a) AS a FROM t;", [{"a": 6}]),
+    ],
+)
+def test_the_answer_is_the_last_select_and_no_row_of_a_temporary_table_counts(
+    run: Callable[[Body], None], text: str, answer: list[dict[str, Any]]
+) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        await warehouse.sync_routines(
+            [a_routine(f"CREATE PROCEDURE organizations.sp_own() BEGIN {text} END;", "sp_own")]
+        )
+        result = await called(warehouse, "sp_own", {})
+        assert (result.rows, result.rows_affected) == (answer, 0)
+
+    run(body)
+
+
 REFUSED: Final = {
     "DECLARE v_t STRING;\nEXECUTE IMMEDIATE 'SELECT MAX(model) FROM usage_raw' INTO v_t;\n"
     "EXECUTE IMMEDIATE FORMAT('DELETE FROM %s WHERE TRUE', v_t);": (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.googlesql.conftest import SCOPE, GoogleSql
 
-from convergence.errors import ConfigErrors, InvalidInput, NotFound, StepFailed
+from convergence.errors import ConfigError, ConfigErrors, InvalidInput, NotFound, StepFailed
 from convergence.ports.warehouse import Parameter, ProcedureCall
 
 
@@ -22,6 +22,21 @@ def test_declare_gives_defaults_and_null(sql: GoogleSql) -> None:
       DECLARE f NUMERIC DEFAULT NUMERIC '1.000000001';
       SELECT a, b, c, d, e, f;"""
     assert sql.script(body) == [(2, 2, None, date(2026, 1, 31), ["x", "y"], Decimal("1.000000001"))]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "SELECT 1; DECLARE a INT64;",
+        "IF TRUE THEN DECLARE a INT64; END IF;",
+        "LOOP DECLARE a INT64; BREAK; END LOOP;",
+        "BEGIN SELECT 1 / 0; EXCEPTION WHEN ERROR THEN DECLARE a INT64; END;",
+    ],
+)
+def test_declare_comes_first_in_its_block_as_in_bigquery(sql: GoogleSql, body: str) -> None:
+    with pytest.raises(ConfigError, match=r"variables are declared at the start of a script or of BEGIN … END"):
+        sql.script(body)
+    assert sql.script("SELECT 1; BEGIN DECLARE a INT64 DEFAULT 4; SELECT a; END;") == [(4,)]
 
 
 def test_set_takes_one_value_a_tuple_or_a_row(sql: GoogleSql) -> None:

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from convergence.adapters.googlesql.edits import Edit
 from convergence.adapters.googlesql.own_rows import is_central, is_own_log, keep_own_rows, use_own_log, use_written_log
-from convergence.adapters.googlesql.pseudo_tables import catalog_view, use_catalog_view
+from convergence.adapters.googlesql.pseudo_tables import catalog_view, keep_own_dataset, use_catalog_view
 from convergence.errors import Denied, StepFailed, did_you_mean
 from convergence.ports.warehouse import SHARED_DATASET, WRITTEN_LOGS, Scope
 
@@ -61,8 +61,11 @@ def check_access(tree: exp.Expr, scope: Scope, *, project: str, temporary: froze
         _refuse_other_source(table)
         view = catalog_view(table)
         if view:
+            named = table.copy()
             dataset = _dataset(table, scope, project)
             views.add((dataset, table.name))
+            if view == "schemata":
+                own_rows.append(keep_own_dataset(named, project, dataset))
             use_catalog_view(table, view, project, dataset)
             continue
         is_temporary = not table.db and (table.name.lower() in temporary or _creates_temporary(tree, table, targets))

@@ -85,6 +85,10 @@ def refuse_foreign_forms(tree: exp.Expr) -> None:
             raise StepFailed(f"GoogleSQL does not have {node.key.upper()}.")
         if isinstance(node, exp.Join) and str(node.args.get("kind") or "").upper() not in _KINDS:
             raise StepFailed(f"GoogleSQL does not have {node.args['kind']} JOIN.")
+        if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table) and not node.this.args.get("joins"):
+            raise StepFailed(
+                f"GoogleSQL does not have ({node.this.sql('bigquery')}) in FROM; leave out the parentheses."
+            )
         if isinstance(node, exp.AtTimeZone) and not isinstance(node.parent, exp.Extract):
             raise StepFailed("AT TIME ZONE is allowed in EXTRACT only; write DATETIME(x, 'zone').")
         if isinstance(node, exp.Values) and isinstance(node.parent, exp.From | exp.Join | exp.Subquery):

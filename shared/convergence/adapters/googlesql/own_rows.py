@@ -25,7 +25,8 @@ _REASONS: Final = {
     " org_meta_step_logs."
 }
 _MIRROR: Final = "it mirrors documents, and its next refresh would undo the change. Use the API."
-_PLAIN: Final = frozenset({"this", "db", "catalog", "alias"})  # what a table may consist of: a name and an alias
+# What a table may consist of: a name and an alias, and inside of parentheses what is joined to it.
+_PLAIN: Final = frozenset({"this", "db", "catalog", "alias", "joins"})
 
 
 def is_central(table: exp.Table, scope: Scope) -> bool:
@@ -41,6 +42,17 @@ def is_own_log(table: exp.Table, scope: Scope) -> bool:
 def _is_of_run(table: exp.Table, scope: Scope) -> bool:
     shared = table.db == SHARED_DATASET and SHARED_DATASET not in {scope.dataset, *scope.readable}
     return shared and scope.lineage is not None
+
+
+def refuse_reshaped(tree: exp.Expr, scope: Scope) -> None:
+    """Raise `StepFailed` for a central table with PIVOT, CLONE, …, before the embedded warehouse writes these anew."""
+    for table in tree.find_all(exp.Table):
+        if not is_central(table, scope):
+            continue
+        if isinstance(table.parent, exp.Clone):
+            raise Denied(_not_a_source(table))
+        if any(value for key, value in table.args.items() if key not in _PLAIN):
+            raise StepFailed(_not_plain(table))
 
 
 def use_own_log(table: exp.Table, scope: Scope, project: str) -> Edit:
@@ -82,12 +94,12 @@ def keep_own_rows(tree: exp.Expr, table: exp.Table, scope: Scope, project: str) 
         Denied: it appears elsewhere than in FROM, JOIN or USING, or in a view, which would outlive the check.
     """
     assert scope.lineage is not None, "the scope is that of a run"
-    path = f"{SHARED_DATASET}.{table.name}"
     if not _is_source(table) or (isinstance(tree, exp.Create) and str(tree.args.get("kind", "")).upper() != "TABLE"):
-        raise Denied(f"{path} can only be read in FROM, JOIN or USING of a statement, not of a view.")
+        raise Denied(_not_a_source(table))
     alias = table.args.get("alias")
     if {key for key, value in table.args.items() if value} - _PLAIN or (alias is not None and alias.columns):
-        raise StepFailed(f"{path} can only have an alias here: use a subquery of it instead.")
+        raise StepFailed(_not_plain(table))
+    joins = table.args.get("joins")
     org, name = scope.lineage.org_slug, alias.name if alias is not None else table.name
     edit = _edit(table, scope, org, project, named=alias is not None)
     owner = exp.EQ(this=exp.Column(this=_quoted(OWNER)), expression=exp.Literal.string(org))
@@ -95,8 +107,16 @@ def keep_own_rows(tree: exp.Expr, table: exp.Table, scope: Scope, project: str) 
     if table.name in WRITTEN_LOGS:
         written = _all_of(_table(scope.dataset, WRITTEN_LOGS[table.name]))
         rows = exp.Union(this=_all_of(exp.Subquery(this=rows)), expression=written, distinct=False, by_name=True)
-    table.replace(exp.Subquery(this=rows, alias=exp.TableAlias(this=_quoted(name))))
+    table.replace(exp.Subquery(this=rows, alias=exp.TableAlias(this=_quoted(name)), joins=joins))
     return edit
+
+
+def _not_a_source(table: exp.Table) -> str:
+    return f"{SHARED_DATASET}.{table.name} can only be read in FROM, JOIN or USING of a statement, not of a view."
+
+
+def _not_plain(table: exp.Table) -> str:
+    return f"{SHARED_DATASET}.{table.name} can only have an alias here: use a subquery of it instead."
 
 
 def _all_of(source: exp.Expr) -> exp.Select:
@@ -110,7 +130,7 @@ def _table(dataset: str, name: str) -> exp.Table:
 def _is_source(table: exp.Table) -> bool:
     if isinstance(table.parent, exp.Merge):
         return table.arg_key == "using"
-    return isinstance(table.parent, exp.From | exp.Join) and table.arg_key == "this"
+    return isinstance(table.parent, exp.From | exp.Join | exp.Subquery) and table.arg_key == "this"
 
 
 def _edit(table: exp.Table, scope: Scope, org: str, project: str, *, named: bool) -> Edit:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from sqlglot import exp
 
+from convergence.adapters.googlesql.edits import Edit
+from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed, did_you_mean
 
 if TYPE_CHECKING:
@@ -30,6 +32,20 @@ def catalog_view(table: exp.Table) -> str:
     if view not in _VIEWS:
         raise StepFailed(f"{_PREFIX}{view} does not exist here.{did_you_mean(view, _VIEWS)}")
     return _VIEWS[view]
+
+
+def keep_own_dataset(table: exp.Table, project: str, dataset: str) -> Edit:
+    """Return the change of the text that lets SCHEMATA, which lists all datasets of a project, list this one only.
+
+    Other datasets are other orgs', and their names are those of customers.
+    """
+    places = [part.meta for part in table.parts]
+    start, end = places[0]["start"], max(place["end"] for place in places if place.get("end") is not None)
+    source, name = bigquery_name(project), exp.Literal.string(dataset).sql("bigquery")
+    rows = f"(SELECT * FROM {source}.INFORMATION_SCHEMA.SCHEMATA WHERE schema_name = {name})"  # noqa: S608 - quoted
+    alias = table.args.get("alias")
+    is_named = alias is not None and alias.this.meta["start"] > end  # otherwise it is a part of the path
+    return Edit(start, end + 1, rows if is_named else f"{rows} AS SCHEMATA")
 
 
 def use_catalog_view(table: exp.Table, macro: str, project: str, dataset: str) -> None:

@@ -160,10 +160,10 @@ class Routines(Protocol):
         It is one transaction, unless it has transactions of its own (or DDL on permanent tables): then each of its
         COMMITs counts, and lineage is completed before each. What it touches is known and checked before it runs.
 
-        `rows_affected` counts inserted and updated rows, not deleted ones. Rows of the run without full lineage are
-        filled from `scope.lineage`; rows that contradict it are refused and not committed. A dry run resolves names and
-        types and says which tables are touched and about how many bytes are read. `wait_s` and `StillRunning` are
-        those of `query`.
+        `rows_affected` counts inserted and updated rows, not deleted ones; it is 0 if only temporary tables are
+        written. Rows of the run without full lineage are filled from `scope.lineage`; rows that contradict it are
+        refused and not committed. A dry run resolves names and types and says which tables are touched and about how
+        many bytes are read. `wait_s` and `StillRunning` are those of `query`.
 
         Raises:
             Denied: it touches a dataset outside `scope`, or SQL that it makes is not known before the call.

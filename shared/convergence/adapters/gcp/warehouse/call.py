@@ -128,6 +128,7 @@ class Calls:
         else:
             changes = changes[: -script.completed - 1]  # ours are the last ones, the ledger's the very last
         affected = sum(each.inserted_row_count + each.updated_row_count for each in changes) - own_rows
+        affected = affected if script.reach.writes_stay else 0
         selects = [child for child in children if child.statement_type == "SELECT" and _is_statement(child)]
         if script.out and len(selects) > 1:
             selects.pop()  # the OUT arguments are the answer only where the procedure selected nothing

@@ -41,7 +41,7 @@ def compose_call(
         StepFailed: it is longer than BigQuery takes.
     """
     out = [each for each in folded.arguments if each.mode != "IN"]
-    reads = not out and not any(dataset for dataset, _ in reach.writes)
+    reads = not out and not reach.writes_stay
     complete = lineage_statements(project, derived, scope.lineage) if scope.lineage is not None else []
     declared = [_declared(each) for each in folded.arguments]
     if reads:

@@ -70,6 +70,11 @@ class Reach:
     end: States = CLOSED
     own_rows: dict[tuple[int, nodes.Text | nodes.Node], tuple[Edit, ...]] = field(default_factory=dict)
 
+    @property
+    def writes_stay(self) -> bool:
+        """Whether it writes tables that are not temporary."""
+        return any(dataset for dataset, _ in self.writes)
+
 
 def read_folded(folded: Folded, scope: Scope, *, project: str) -> Reach:
     """Check every statement of a folded script and of all that it calls.

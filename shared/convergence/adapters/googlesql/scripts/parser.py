@@ -23,18 +23,23 @@ def parse_script(text: str, source: str = "script") -> tuple[nodes.Node, ...]:
         ConfigError: with `source:line:column` and the token.
     """
     tokens = Tokens(text, source)
-    body = _statements(tokens)
+    body = _statements(tokens, declares=True)
     if not tokens.done:
         raise tokens.error("nothing opens the block that ends here")
     return body
 
 
-def _statements(tokens: Tokens) -> tuple[nodes.Node, ...]:
-    """Read statements up to a word that ends a block, which is not read."""
+def _statements(tokens: Tokens, *, declares: bool = False) -> tuple[nodes.Node, ...]:
+    """Read statements up to a word that ends a block, which is not read; `declares`: the first ones may be DECLARE."""
     found: list[nodes.Node] = []
     while not _at_end(tokens):
         if tokens.accept(";"):
             continue
+        declares = declares and tokens.word() == "DECLARE"
+        if tokens.word() == "DECLARE" and not declares:
+            raise tokens.error(
+                "variables are declared at the start of a script or of BEGIN … END, before other statements"
+            )
         found.append(_statement(tokens))
         if not _at_end(tokens):
             tokens.expect(";")
@@ -64,7 +69,7 @@ def read_block(tokens: Tokens, label: str = "") -> nodes.Block:
     """Read BEGIN … END with its handler. Raises `ConfigError`."""
     mark = tokens.mark()
     tokens.expect("BEGIN")
-    body = _statements(tokens)
+    body = _statements(tokens, declares=True)
     handler: tuple[nodes.Node, ...] | None = None
     if tokens.accept("EXCEPTION"):
         tokens.expect("WHEN", "ERROR", "THEN")

@@ -74,12 +74,17 @@ class Execution:
         finally:
             self._frames.pop()
 
-    def statement(self, sql: str, context: StatementContext, values: Mapping[str, Any]) -> Outcome:
-        """Run a statement of the script, which may write; keep what `@@row_count`, undoing and the result need."""
+    def statement(
+        self, sql: str, context: StatementContext, values: Mapping[str, Any], *, into: bool = False
+    ) -> Outcome:
+        """Run a statement of the script, which may write; keep what `@@row_count`, undoing and the result need.
+
+        A query whose row goes INTO variables is not a result of the script.
+        """
         translation = self._statements.prepare(self.job, sql, context)
         outcome = self._execute_on_duckdb(lambda: self._statements.run(self.job, translation, values, ROWS_MAX))
         if translation.is_query:
-            self.last = outcome
+            self.last = self.last if into else outcome
             return outcome
         self.written |= translation.touched.writes
         self.undo.wrote(translation, {name: values[name] for name in translation.parameters})

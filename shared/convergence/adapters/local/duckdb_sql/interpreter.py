@@ -161,7 +161,8 @@ class Interpreter:
         values = {f"p_{name.lower()}": as_value(variable) for name, variable in used if name}
         positional = [as_value(variable) for name, variable in used if not name]
         values |= {f"q_{number}": value for number, value in enumerate(positional, 1)}
-        outcome = self.execution.statement(body[0].at.sql, context, values | self.execution.system)
+        values |= self.execution.system
+        outcome = self.execution.statement(body[0].at.sql, context, values, into=bool(node.into))
         if node.into:
             self.execution.into([self.execution.variables.get(name) for name in node.into], outcome, node.into)
 

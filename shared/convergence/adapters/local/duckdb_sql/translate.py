@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from convergence.adapters.googlesql.access import QUERIES, Touched, check_access, check_references
 from convergence.adapters.googlesql.functions import refuse_unknown
+from convergence.adapters.googlesql.own_rows import refuse_reshaped
 from convergence.adapters.googlesql.parse import parse_statement
 from convergence.adapters.googlesql.pseudo_tables import expand_wildcards
 from convergence.adapters.googlesql.refusal import refusing
@@ -88,6 +89,7 @@ def parse(sql: str, context: StatementContext) -> Parsed:
         Denied: it reaches outside of its scope.
     """
     raw = parse_statement(sql)
+    refuse_reshaped(raw, context.scope)
     check_references(raw, context.scope, project=context.project)
     refuse_inner_bounds(raw)
     refuse_rounding_mode(raw)

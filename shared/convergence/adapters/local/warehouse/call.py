@@ -61,7 +61,7 @@ def call_procedure(
             variables = interpreter.run_procedure(tree, given)
         commits.complete_end()
         outcome = interpreter.execution.last or Outcome()
-        outcome.rows_affected = interpreter.execution.rows_affected
+        outcome.rows_affected = interpreter.execution.rows_affected if reach.writes_stay else 0
         outcome.tables = tuple(
             sorted(f"{dataset}.{name}" for dataset, name in interpreter.execution.written if dataset)
         )
