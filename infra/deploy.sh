@@ -18,6 +18,7 @@ fail() { echo "deploy.sh: $*" >&2; exit 2; }
 bucket=$(sed -n 's/^releases_bucket *= *"\(.*\)"$/\1/p' "infra/envs/$env.tfvars")
 [ -n "$bucket" ] || fail "infra/envs/$env.tfvars names no releases_bucket"
 releases=gs://$bucket/releases
+needed() { for program in "$@"; do command -v "$program" >/dev/null || fail "$program is not installed (docs/deploy.md)"; done; }
 
 tf() { terraform -chdir=infra "$@"; }
 init() { tf init -input=false -reconfigure -backend-config="envs/$env.gcs.tfbackend"; }
@@ -70,6 +71,7 @@ case $action in
 deploy)
 	version=${version:-$(git describe --tags --always --dirty)}
 	case $version in *-dirty) [ "$env" = dev ] || fail "commit first: a release must be found again" ;; esac
+	needed gcloud terraform curl python3
 	make --no-print-directory package
 	upload
 	init
@@ -86,6 +88,7 @@ deploy)
 	;;
 rollback)
 	[ -n "$version" ] || fail "which release? gcloud storage ls $releases/"
+	needed gcloud terraform curl python3
 	gcloud storage ls "$releases/$version/" >/dev/null || fail "$releases/ has no $version"
 	init
 	before=$(running)
@@ -93,6 +96,7 @@ rollback)
 	;;
 destroy)
 	[ "$env" != prod ] || fail "prod is not destroyed by a command: docs/deploy.md, 'Settings that Terraform has', says how it is done by hand"
+	needed terraform
 	init
 	# Credentials are lost with the key, so Terraform refuses to destroy it; and a key ring cannot be deleted.
 	for kept in google_kms_crypto_key.credentials google_kms_key_ring.convergence; do

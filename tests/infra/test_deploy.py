@@ -52,10 +52,10 @@ class World:
             "OUTPUTS": json.dumps(outputs), "STATE": "", "UPLOADED": "", **more,
         }  # fmt: skip
         program = PROGRAM.replace("$FAILS", fails.replace(" ", "\\ "))
-        for path in self._programs:
+        for path in filter(Path.exists, self._programs):
             path.write_text(program)
         done = subprocess.run(
-            ["bash", self.root / "infra" / "deploy.sh", *words],
+            [str(shutil.which("bash")), self.root / "infra" / "deploy.sh", *words],
             env=environment,
             capture_output=True,
             text=True,
@@ -188,6 +188,21 @@ def test_what_it_does_not_know_it_refuses_before_anything_is_called(world: World
     code, calls, error = world.run(*words)
     assert (code, calls) == (2, [])
     assert error.startswith("deploy.sh: ")
+
+
+def test_a_program_that_is_missing_is_named_before_anything_is_packaged(world: World) -> None:
+    (world.root / "bin" / "gcloud").unlink()
+    for name in (
+        "bash",
+        "basename",
+        "cat",
+        "dirname",
+        "sed",
+    ):  # a gcloud may be beside others
+        (world.root / "bin" / name).symlink_to(str(shutil.which(name)))
+    code, calls, error = world.run("deploy", "dev", PATH=str(world.root / "bin"))
+    assert (code, calls) == (2, ["git describe --tags --always --dirty"])
+    assert "gcloud is not installed" in error
 
 
 @pytest.mark.parametrize("name", ["pr", "stage", "prod"])

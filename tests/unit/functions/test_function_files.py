@@ -64,6 +64,7 @@ def test_only_the_dispatcher_is_open_to_the_world() -> None:
         ("cpu: 0.5", "concurrency over 1 needs a cpu of at least 1"),
         ("memory: 4", "memory"),
         ("name: other", "is in a folder with another name"),
+        ("name: longer_than_an_account", "at most 18 characters"),
     ],
 )
 def test_a_mistake_is_reported_with_its_place(tmp_path: Path, line: str, complaint: str) -> None:

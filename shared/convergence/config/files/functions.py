@@ -50,7 +50,7 @@ class FunctionFile(Model):
     CPU (Cloud Run, "Maximum concurrent requests").
     """
 
-    name: str = Field(pattern=r"^[a-z][a-z_]*$")
+    name: str = Field(pattern=r"^[a-z][a-z_]*$", max_length=18)  # its account is convergence-{name}: 30 characters
     http: Literal["public", "private"] = "private"
     extras: Annotated[tuple[Literal["api", "files", "notify"], ...], Field(strict=False)] = ()
     access: Annotated[tuple[Access, ...], Field(strict=False)] = ()
