@@ -279,7 +279,7 @@ def test_the_second_pipeline_of_a_bill_is_refused_and_the_first_goes_on(tmp_path
 
 def test_amounts_with_signs_of_a_spreadsheet_are_set_aside(tmp_path: Path) -> None:
     """The specification's own examples have "$10,000.00 " and 5/1/25."""
-    name = "saas_examples__simple_agreements__simple_saas_agreements_a1.csv"
+    name = "focus_examples/saas_examples__simple_agreements__simple_saas_agreements_a1.csv"
     put(tmp_path, "f/bill.csv", (FILES / name).read_bytes())
 
     async def work(here: Here) -> None:
