@@ -109,6 +109,26 @@ def test_what_runs_write_has_their_lineage_and_the_day_they_wrote_it(run: Callab
     run(body)
 
 
+def test_a_check_that_a_procedure_notes_belongs_to_its_day_and_org(run: Callable[[Body], None]) -> None:
+    values = "'mine', 'custom_sql', 'notes', 'load', 'passed', 'warn', 1, 0, CURRENT_TIMESTAMP()"
+    columns = "check_name, check_type, table_name, step_id, status, on_fail, rows_checked, rows_failed, checked_at"
+    noted = f"INSERT INTO organizations.org_meta_dq_results ({columns}) VALUES ({values});"
+    dated = noted.replace("checked_at)", "checked_at, x_pipeline_run_date)").replace("());", "(), DATE '2026-01-01');")
+
+    async def body(warehouse: Warehouse) -> None:
+        await prepare(warehouse)
+        await warehouse.ensure_table("acme_prod", SCHEMAS.get("org_meta_dq_results"))
+        await warehouse.sync_routines(
+            [a_routine(f"{noted}\nBEGIN TRANSACTION;\n{dated}\nCOMMIT TRANSACTION;", digest="2")]
+        )
+        await warehouse.call(ProcedureCall("sp_fill", scope=SCOPE, job_id="j1"))
+        sql = "SELECT x_pipeline_run_date, x_org_slug, x_run_id FROM org_meta_dq_results ORDER BY 1"
+        rows = [tuple(row.values()) for row in (await warehouse.query(Statement(sql, scope=SCOPE))).rows]
+        assert rows == [(date(2026, 1, 1), "acme", "r1"), (date(2026, 3, 1), "acme", "r1")]
+
+    run(body)
+
+
 @pytest.mark.parametrize(
     "sql",
     [

@@ -7,6 +7,7 @@ lineage columns (`LINEAGE_COLUMNS`) are added by the warehouse, never by a proce
 from convergence.ports.warehouse.files import BadRow, FileFormat, RowFile, StagedFile
 from convergence.ports.warehouse.records import (
     CENTRAL_TABLES,
+    DAILY_LOGS,
     LINEAGE_COLUMNS,
     OWN_LOGS,
     PARTITION_BY,
@@ -42,6 +43,7 @@ from convergence.ports.warehouse.roles import (
 
 __all__ = [
     "CENTRAL_TABLES",
+    "DAILY_LOGS",
     "LINEAGE_COLUMNS",
     "OWN_LOGS",
     "PARTITION_BY",

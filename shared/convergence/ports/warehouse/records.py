@@ -34,6 +34,8 @@ OWN_LOGS: Final = frozenset({"org_cost_tracking", "org_meta_dq_results", "org_me
 WRITTEN_LOGS: Final[Mapping[str, str]] = {
     name: f"{name}_written" for name in ("org_meta_pipeline_runs", "org_meta_step_logs")
 }
+# What a run notes in these belongs to the day on which it notes it, unless it gives another x_pipeline_run_date.
+DAILY_LOGS: Final = frozenset({"org_meta_dq_results", *WRITTEN_LOGS.values()})
 LINEAGE_COLUMNS: Final = (
     "x_org_slug",
     "x_pipeline_id",

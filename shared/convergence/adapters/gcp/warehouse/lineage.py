@@ -8,7 +8,7 @@ from typing import Final
 
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.domain.sql_names import bigquery_name
-from convergence.ports.warehouse import LINEAGE_COLUMNS, WRITTEN_LOGS, Lineage, Parameter
+from convergence.ports.warehouse import DAILY_LOGS, LINEAGE_COLUMNS, Lineage, Parameter
 
 DECLARED: Final = (
     "DECLARE convergence_rows STRUCT<foreign_rows INT64, dateless_rows INT64, first_date DATE, last_date DATE>;"
@@ -45,7 +45,7 @@ def lineage_statements(project: str, tables: Iterable[tuple[str, str]], lineage:
     for dataset, name in tables:
         table = bigquery_name(project, dataset, name)
         where = f"convergence: {dataset}.{name}: "
-        is_log = name in WRITTEN_LOGS.values()  # what a run notes belongs to the day on which it notes it
+        is_log = name in DAILY_LOGS
         foreign = f" rows have an x_org_slug other than '{lineage.org_slug}'. Nothing was written."
         dateless = (
             " rows have no x_pipeline_run_date. Set it to the row's data date:"

@@ -10,7 +10,7 @@ from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.tables import stored_columns
 from convergence.errors import StepFailed
-from convergence.ports.warehouse import LINEAGE_COLUMNS, WRITTEN_LOGS, Lineage
+from convergence.ports.warehouse import DAILY_LOGS, LINEAGE_COLUMNS, Lineage
 
 
 def set_lineage(job: Job, written: Iterable[tuple[str, str]], lineage: Lineage) -> None:
@@ -28,7 +28,7 @@ def set_lineage(job: Job, written: Iterable[tuple[str, str]], lineage: Lineage) 
         words = {"table": duckdb_name(dataset, table)}
         run = {"org": lineage.org_slug, "run": lineage.run_id}
         day = lineage.ingested_at.astimezone(UTC).date()
-        if table in WRITTEN_LOGS.values():  # what a run notes belongs to the day on which it notes it
+        if table in DAILY_LOGS:
             job.execute(statement("lineage_today", **words), {"run": lineage.run_id, "day": day})
         found = job.execute(statement("lineage_check", **words), run).fetchone()
         foreign, dateless, missing = found or (0, 0, 0)
