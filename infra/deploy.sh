@@ -89,7 +89,7 @@ deploy)
 rollback)
 	[ -n "$version" ] || fail "which release? gcloud storage ls $releases/"
 	needed gcloud terraform curl python3
-	gcloud storage ls "$releases/$version/" >/dev/null || fail "$releases/ has no $version"
+	gcloud storage ls "$releases/$version/" >/dev/null || fail "$releases/ has no $version, or you may not read it"
 	init
 	before=$(running)
 	back "$version" "${before:-$version}" || fail "$version does not run in $env"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from convergence.config.files.procedures import load_migrations
 from convergence.engine.services import Services, dataset_of
 from convergence.errors import NotFound, did_you_mean
+from convergence.ports.warehouse import Routine
 
 ORGS_AT_ONCE: Final = 5  # of one request: a script takes seconds, and a request has a minute
 
@@ -48,9 +50,20 @@ async def migrate(
         raise NotFound(f"There is no migration {up_to[:100]!r}.{did_you_mean(up_to, names)}")
     expected = [each for each in migrations if up_to is None or each.name <= up_to]
     slugs, behind = await services.orgs.slugs_page(limit, cursor)
+    return Migrated(await _migrate(services, expected, slugs, dry_run=dry_run), behind)
+
+
+async def pending(services: Services, slugs: Sequence[str]) -> dict[str, list[str]]:
+    """Return dataset → the scripts that it has not seen. Raises `ConfigError` if one was changed after it ran."""
+    return await _migrate(services, load_migrations(services.configs_dir), slugs, dry_run=True)
+
+
+async def _migrate(
+    services: Services, scripts: Sequence[Routine], slugs: Sequence[str], *, dry_run: bool
+) -> dict[str, list[str]]:
     ran: dict[str, list[str]] = {}
     for slug in slugs:
         dataset = dataset_of(services, slug)
         # Without scripts there is nothing to look up: on BigQuery each look-up is a query, and there are many orgs.
-        ran[dataset] = await services.warehouse.migrate(expected, dataset=dataset, dry_run=dry_run) if expected else []
-    return Migrated(ran, behind)
+        ran[dataset] = await services.warehouse.migrate(scripts, dataset=dataset, dry_run=dry_run) if scripts else []
+    return ran

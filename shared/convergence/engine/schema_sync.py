@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -50,24 +50,32 @@ async def sync_schemas(
     """
     slugs, behind = await services.orgs.slugs_page(limit, cursor)
     done = SyncedSchemas(orgs=len(slugs), cursor=behind)
-    shared = [SHARED_DATASET] if cursor is None else []
-    datasets = [*shared, *(dataset_of(services, slug) for slug in slugs)]
+    missing = await missing_columns(services, slugs, shared=cursor is None)
+    for (dataset, name), columns in missing.items():
+        try:
+            if not dry_run:
+                await services.warehouse.ensure_table(dataset, services.schemas.get(name))
+            done.added[f"{dataset}.{name}"] = columns
+        except SchemaMismatch as error:
+            done.failed[f"{dataset}.{name}"] = str(error)
+    return done
+
+
+async def missing_columns(
+    services: Services, slugs: Sequence[str], *, shared: bool
+) -> Mapping[tuple[str, str], list[str]]:
+    """Return (dataset, table) → the columns that its schema file has and the table lacks."""
+    datasets = [*([SHARED_DATASET] if shared else []), *(dataset_of(services, slug) for slug in slugs)]
     stored = await asyncio.gather(*(services.warehouse.column_names(dataset) for dataset in datasets))
+    found = {}
     for dataset, tables in zip(datasets, stored, strict=True):
         # An org's log tables are views of the shared ones.
         views = () if dataset == SHARED_DATASET else TABLES.values()
         for name in sorted(services.schemas.paths.keys() & tables.keys() - set(views)):
-            schema = services.schemas.get(name)
-            missing = [column.name for column in schema.columns if column.name not in tables[name]]
-            if not missing:
-                continue
-            try:
-                if not dry_run:
-                    await services.warehouse.ensure_table(dataset, schema)
-                done.added[f"{dataset}.{name}"] = missing
-            except SchemaMismatch as error:
-                done.failed[f"{dataset}.{name}"] = str(error)
-    return done
+            columns = [each.name for each in services.schemas.get(name).columns if each.name not in tables[name]]
+            if columns:
+                found[dataset, name] = columns
+    return found
 
 
 def answer(done: SyncedSchemas, *, dry_run: bool) -> Mapping[str, object]:

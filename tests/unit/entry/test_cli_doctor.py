@@ -6,11 +6,17 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
+
+import pytest
 
 from convergence.domain.times import to_text
 from convergence.engine.doctor import examine
+from convergence.engine.services import dataset_of
 from convergence.errors import Denied
 from convergence.ports.documents import Create
+from convergence.tenants.orgs import OrgStore
+from tests.simulation.partial_warehouse import PartialWarehouse
 from tests.unit.engine.conftest import Engine
 from tests.unit.entry.conftest import Cli
 
@@ -98,5 +104,32 @@ def test_work_that_no_tick_takes_and_a_key_that_does_not_open_are_faults(tmp_pat
         assert "r1" in found["reconciler"].found
         assert "r2" in found["retention"].found
         assert "convergence-tick" in found["schedules"].cure == found["reconciler"].cure == found["retention"].cure
+
+    engine.run_scenario(scenario)
+
+
+@pytest.mark.parametrize(("orgs", "said"), [(3, "match their files"), (60, "match their files in 25 of 60 orgs")])
+def test_of_many_orgs_a_few_are_looked_at_the_first_and_the_last_among_them(
+    tmp_path: Path, orgs: int, said: str
+) -> None:
+    engine = Engine(tmp_path)
+    looked: list[str] = []
+
+    class Tables(PartialWarehouse):
+        async def column_names(self, dataset: str) -> dict[str, tuple[str, ...]]:
+            looked.append(dataset)
+            return {}
+
+    class Slugs:
+        async def slugs(self) -> list[str]:
+            return [f"org{number:02}" for number in range(orgs)]
+
+    services = replace(engine.services, warehouse=Tables(), orgs=cast("OrgStore", Slugs()))
+
+    async def scenario() -> None:
+        (found,) = await examine(services, ["schemas"])
+        assert (found.found, found.cure) == (said, "")
+        assert len(looked) == 1 + min(orgs, 25)  # the shared dataset, and each org's once
+        assert {dataset_of(services, "org00"), dataset_of(services, f"org{orgs - 1:02}")} <= set(looked)
 
     engine.run_scenario(scenario)
