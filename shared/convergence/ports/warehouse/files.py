@@ -52,7 +52,7 @@ class RowFile:
         delimiter: Of CSV.
         day: Table column (DATE or TIMESTAMP) whose days are counted.
         bad_rows: `stop`: a row that does not fit is an error. `set_aside`: it is left out and returned.
-        in_order: Whether the staged rows keep the file's order, by which a merge tells the last of two rows with one
+        in_order: Whether the staged rows keep the file's order, by which a merge finds the last of two rows with one
             key. It takes three times as long to stage them so.
     """
 
