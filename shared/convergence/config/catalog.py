@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convergence.config.files.kinds import Kind, kind_of
+from convergence.config.files.shipped import shipped_configs
 from convergence.config.loader import LoadedPipeline, load_pipeline
 from convergence.errors import ConfigErrors, InvalidInput, NotFound, did_you_mean
 
@@ -51,6 +52,11 @@ class Catalog:
             found = self._at(name) or self._by_other_name(name)
             if found is not None:
                 return found
+        if _NAME.fullmatch(name) and (shipped_configs() / f"{name}.yml").is_file():
+            raise NotFound(
+                f"Pipeline not found: {name}. The product ships it: convergence init FOLDER writes all that it ships;"
+                f" copy the folder {name.partition('/')[0]}/ from there into your configs folder."
+            )
         names = [*self.names(), *self.aliases()]
         provider, slash, _ = name.partition("/")
         providers = {known.partition("/")[0] for known in names}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from convergence.config.catalog import Catalog
 from convergence.config.checks.validation import validate
 from convergence.config.files.providers import load_providers, provider_name
 from convergence.errors import ConfigErrors, NotFound
@@ -32,7 +33,19 @@ def configs(tmp_path: Path) -> Path:
 
 def test_the_central_file_may_be_absent(tmp_path: Path) -> None:
     own_file(tmp_path, ACME)
-    assert list(load_providers(tmp_path).providers) == ["acme"]
+    own_file(tmp_path, ACME.replace("acme_inc", "claude"), "openrouter")
+    registry, shipped = load_providers(tmp_path), load_providers(CONFIGS)
+    assert registry.providers.keys() == {*shipped.providers, "acme"}
+    assert registry.providers["openai"] == shipped.providers["openai"]
+    assert registry.providers["openrouter"].display_name == "Acme", "a folder's own provider precedes the shipped one"
+    assert provider_name(registry, "claude") == "openrouter"
+    assert registry.provider_groups["saas"][-2:] == ["acme", "openrouter"]
+
+
+def test_a_shipped_pipeline_that_the_folder_lacks_says_where_it_is(tmp_path: Path) -> None:
+    own_file(tmp_path, ACME)
+    with pytest.raises(NotFound, match=r"openai/auth/setup\. The product ships it: .* copy the folder openai/"):
+        Catalog(tmp_path).get("openai/auth/setup")
 
 
 def own_file(configs: Path, text: str, provider: str = "acme") -> Path:

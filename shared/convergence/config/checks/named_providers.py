@@ -8,8 +8,7 @@ from typing import Any
 
 from convergence.config.checks.steps import Needs
 from convergence.config.files.older_providers import current
-from convergence.config.files.providers import FILE, declared, load_providers
-from convergence.config.files.shipped import shipped_configs
+from convergence.config.files.providers import declared, load_providers
 from convergence.config.loader import LoadedPipeline
 from convergence.config.yaml.positions import KeyPath
 from convergence.errors import ConfigError, did_you_mean
@@ -20,9 +19,9 @@ Opening = tuple[int, Mapping[str, Any], Needs]  # a step's index, its blocks, wh
 def known_providers(root: Path) -> frozenset[str]:
     """Return the names under which credentials may be stored: those in the registry and those of the folders of `root`.
 
-    A folder without its own registry is checked against the shipped names. Raises what `load_providers` raises.
+    Raises what `load_providers` raises.
     """
-    registry = load_providers(root if (root / FILE).exists() else shipped_configs())
+    registry = load_providers(root)
     folders = (path.name for path in root.iterdir() if path.is_dir())
     return frozenset({*registry.providers, *registry.aliases, *folders})
 

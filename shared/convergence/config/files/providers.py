@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from convergence.config.files.models import Provider, ProviderLine, Providers
 from convergence.config.files.older_providers import current
-from convergence.config.files.shipped import own_or_shipped
+from convergence.config.files.shipped import shipped_configs
 from convergence.config.model.errors import problems_of
 from convergence.config.yaml.source import read_yaml
 from convergence.errors import ConfigError, ConfigErrors, NotFound, did_you_mean
@@ -23,16 +23,17 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def load_providers(configs_dir: Path) -> Providers:
-    """Return the merged registry.
+    """Return the merged registry. Without a file of its own the folder has the shipped one, beside its own providers.
 
     Raises:
         ConfigErrors: the mistakes of one file, or a provider or an alias that two files name.
     """
-    registry = _read(configs_dir, FILE, Providers) if (configs_dir / FILE).exists() else Providers(providers={})
+    has_own = (configs_dir / FILE).exists()
+    registry = _read(configs_dir, FILE, Providers) if has_own else load_providers(shipped_configs())
     providers, aliases = dict(registry.providers), dict(registry.aliases)
     groups = {name: list(members) for name, members in registry.provider_groups.items()}
     hosts = [*registry.api_hosts]
-    where: dict[str, str] = dict.fromkeys([*providers, *aliases], FILE)
+    where: dict[str, str] = dict.fromkeys([*providers, *aliases], FILE) if has_own else {}
     for name, file in _own_files(configs_dir):
         own = _read(configs_dir, file, Provider)
         for word in (name, *own.aliases):
@@ -40,9 +41,10 @@ def load_providers(configs_dir: Path) -> Providers:
                 raise ConfigErrors([ConfigError(f"the provider {word!r} is also defined in {where[word]}", where=file)])
             where[word] = file
         providers[name] = own
+        aliases.pop(name, None)  # a shipped one
         aliases.update(dict.fromkeys(own.aliases, name))
         for group in own.provider_groups:
-            groups.setdefault(group, []).append(name)
+            groups[group] = [*(each for each in groups.get(group, ()) if each != name), name]
         hosts += own.api_hosts
     merged: dict[str, Any] = {"providers": providers, "aliases": aliases, "provider_groups": groups, "api_hosts": hosts}
     return registry.model_copy(update=merged)
@@ -102,7 +104,7 @@ def _own_files(configs_dir: Path) -> Iterator[tuple[str, str]]:
 
 
 def _read(configs_dir: Path, file: str, model: type[Model]) -> Model:
-    source = read_yaml(own_or_shipped(configs_dir, file).read_bytes(), file)
+    source = read_yaml((configs_dir / file).read_bytes(), file)
     if source.problems:
         raise ConfigErrors(source.problems)
     try:
