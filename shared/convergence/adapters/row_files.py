@@ -66,13 +66,20 @@ def keep_digits(file: RowFile) -> None:
     exact.replace(file.path)
 
 
-def refuse_twins(file: RowFile) -> None:
-    """Raise `SchemaMismatch` for a record of NDJSON with a key that appears twice: one of its values would be lost."""
+def refuse_odd_json(file: RowFile) -> None:
+    """Raise `SchemaMismatch` for a line of NDJSON that is not JSON, or in which a key appears twice.
+
+    Readers differ: DuckDB takes NaN and a comma at the end, and of two values with one key each keeps one.
+    """
     if file.format is not FileFormat.NDJSON:
         return
     with file.path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
-            if (key := twin_key(line)) is not None:
+            try:
+                key = twin_key(line) if line.strip() else None
+            except ValueError as error:
+                raise SchemaMismatch(f"{file.name}: line {number}: this is not JSON.") from error
+            if key is not None:
                 raise SchemaMismatch(f"{file.name}: line {number}: the key {key[:100]!r} appears twice in one object.")
 
 

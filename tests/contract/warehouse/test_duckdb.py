@@ -13,9 +13,10 @@ import pytest
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.adapters.local.warehouse.session import GROUP_ROWS
+from convergence.config.files.schemas.fields import with_lineage
 from convergence.config.files.schemas.table import load_table_schema
 from convergence.errors import ConfigErrors, SchemaMismatch, StepFailed
-from convergence.ports.warehouse import ProcedureCall, Statement, TableSchema, Warehouse, WriteMode
+from convergence.ports.warehouse import Column, ProcedureCall, Statement, TableSchema, Warehouse, WriteMode
 from tests.contract.warehouse.migrations import FIRST, a_migration, columns
 from tests.contract.warehouse.routines import INSERT, SCOPE, a_routine
 from tests.contract.warehouse.world import READ, WRITE, Body, StoppedClock, a_load, load, rows_of
@@ -303,3 +304,17 @@ def test_tables_store_rows_in_small_groups(run: Callable[[Body], None], tmp_path
             "SELECT DISTINCT row_group_id FROM pragma_storage_info('acme_prod.bounded') ORDER BY 1"
         ).fetchall()
     assert [group for (group,) in groups] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("odd", ["NaN", "[1,]", '{"a": -inf}', '{"a": 1e400}'])
+def test_a_text_that_is_not_json_does_not_fit_a_json_column(run: Callable[[Body], None], a_file: Any, odd: str) -> None:
+    table = TableSchema("odd", with_lineage((Column("id", "INT64"), Column("data", "JSON"))))
+    good = '{""a"": [""NaN, inf,]"", ""b"", 1.5e10, null]}'
+    text = 'id,data\n1,"' + good + '"\n2,"' + odd.replace('"', '""') + '"\n'
+    file = a_file(text, rest="", optional=frozenset(), bad_rows="set_aside")
+
+    async def body(warehouse: Warehouse) -> None:
+        found = await warehouse.stage("acme_prod", table, "s").write_file(0, file)
+        assert (found.rows, [bad.problems for bad in found.bad]) == (1, [{"data": f"is not JSON: {odd!r}"}])
+
+    run(body)

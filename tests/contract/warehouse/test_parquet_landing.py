@@ -39,6 +39,15 @@ FINER_INT96 = (
     "LBwAABwAAADPAAAAUEFSMQ=="
 )
 
+# A file with a map that has a key twice, and another map.
+TWINS = (
+    "UEFSMRUAFTYVNiwVBhUAFQYVBhwAAAACAAAAAwICAAAABgIBAAAAYQEAAABhAQAAAGIVABVIFUgsFQYVABUGFQYcAAAAAgAAAAMCAgAAAAYDAQAA"
+    "AAAAAAACAAAAAAAAAAMAAAAAAAAAFQQZXDUAGAZzY2hlbWEVAgA1AhgBbRUCFQJMLAAAADUEGAlrZXlfdmFsdWUVBAAVDCUAGANrZXklAEwcAAAA"
+    "FQQlAhgFdmFsdWUAFgQZHBksJgAcFQwZJQYAGTgBbQlrZXlfdmFsdWUDa2V5FQAWBhZcFlwmCEkcFQAVABUCADwWBhkmBAIZNgAABgAAACYAHBUE"
+    "GSUGABk4AW0Ja2V5X3ZhbHVlBXZhbHVlFQAWBhZuFm4mZEkcFQAVABUCADwpJgQCGUYAAAAGAAAAFsoBFgQmCBbKAQAoIHBhcnF1ZXQtY3BwLWFy"
+    "cm93IHZlcnNpb24gMjYuMC4xGSwcAAAcAAAAAgEAAFBBUjE="
+)
+
 
 class Landed:
     """A folder of files and a warehouse that a step loads them into."""
@@ -184,5 +193,37 @@ def test_nanoseconds_inside_of_a_column_are_refused_with_the_way_out(run: Run, t
         said = await landed.refused()
         assert "a.parquet: the column 'usage' has times with nanoseconds inside of it ('seen')" in said
         assert "coerce_timestamps='us'" in said
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "'infinity'::DATE",
+        "DATE '0044-03-15 (BC)'",
+        "TIMESTAMP '10000-01-01 00:00:00'",
+        "TIMESTAMPTZ 'infinity'",
+        "TIME '24:00:00'",
+    ],
+)
+def test_days_and_times_that_no_column_holds_are_refused(run: Run, tmp_path: Path, value: str) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        landed = Landed(tmp_path, warehouse)
+        landed.put(f"SELECT 1 AS id, {value} AS moment")
+        assert "a.parquet: " in await landed.refused()
+
+    run(body)
+
+
+def test_a_map_that_has_a_key_twice_is_refused(run: Run, tmp_path: Path) -> None:
+    """JSON readers keep one of the values, and not all of them the same one."""
+
+    async def body(warehouse: Warehouse) -> None:
+        landed = Landed(tmp_path, warehouse)
+        landed.put_bytes(TWINS)
+        assert "column 'm' is not JSON: '{\"a\":1,\"a\":2 (a key appears twice)'" in await landed.refused()
+        assert (await landed.run(on_bad_row="quarantine"))["rows_written"] == 1
+        assert await landed.rows("SELECT m FROM acme_things_raw") == [({"b": 3},)]
 
     run(body)

@@ -124,6 +124,25 @@ def test_a_key_that_is_there_twice_is_refused(
     run(body)
 
 
+@pytest.mark.parametrize(
+    "odd", ['{"id": NaN}', '{"id": 1,}', '{"id": 1e400}', '{"id": -Infinity}', '{"id": 1}{"id": 2}']
+)
+@pytest.mark.parametrize("whole", [False, True], ids=["columns", "records"])
+def test_a_line_that_is_not_json_is_refused_by_its_number(
+    run: Run, bills: TableSchema, tmp_path: Path, a_file: Any, odd: str, whole: bool
+) -> None:
+    """DuckDB takes it for JSON, and what it stores nobody can read."""
+    (tmp_path / "records.json").write_text(RECORDS)
+    table = load_table_schema(tmp_path / "records.json") if whole else bills
+    file = a_file('{"id": 1}\n\n' + odd + "\n", format=FileFormat.NDJSON, whole="record" if whole else "")
+
+    async def body(warehouse: Warehouse) -> None:
+        with pytest.raises(SchemaMismatch, match=r"bill\.csv: line 3: this is not JSON\."):
+            await warehouse.stage("acme_prod", table, "s").write_file(0, file)
+
+    run(body)
+
+
 def test_digits_of_json_numbers_are_kept_in_columns(run: Run, bills: TableSchema, a_file: Any) -> None:
     text = '{"id": 1, "cost": 12345678901.123456789012345678}\n{"id": 9007199254740993, "cost": 0.1}\n'
     file = a_file(text, format=FileFormat.NDJSON)

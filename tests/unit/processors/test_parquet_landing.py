@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,33 @@ def test_parquet_and_texts_do_not_mix_in_one_delivery(world: FileWorld) -> None:
     put(world, "SELECT 1 AS id")
     world.put("things/b.csv", "id\n2\n")
     assert "all Parquet, or none of them is" in refused(world, INFER)
+
+
+def test_numbers_inside_of_lists_maps_and_records_keep_their_digits(world: FileWorld) -> None:
+    """As texts where readers of JSON have only floats; NaN is no JSON, and made the stored value unreadable."""
+    exact = "12345678901234567890.123456789::DECIMAL(38, 9)"
+    put(
+        world,
+        f"SELECT {{'x': {exact}, 'f': 'nan'::DOUBLE, 'n': NULL::INT}} AS r, [{exact}] AS l, MAP {{'k': {exact}}} AS m",
+    )
+    digits = "12345678901234567890.123456789"
+    expected = ({"x": digits, "f": "nan", "n": None}, [digits], {"k": digits})
+    run(world, INFER)
+    assert world.rows("SELECT r, l, m FROM acme_things_raw") == [expected]
+
+
+def test_a_field_of_a_record_is_looked_at_as_a_column_is(world: FileWorld) -> None:
+    record = {**INFER, "nested": "record"}
+    put(world, "SELECT {'x': 0.12345678901234567891::DECIMAL(38, 20), 'day': DATE '2026-01-10'} AS r")
+    assert 'column \'r\' is not STRUCT: \'{"x":"0.12345678901234567891"' in refused(world, record)
+    put(world, "SELECT {'x': 0.5::DECIMAL(38, 20), 'day': 'infinity'::DATE} AS r")
+    assert "column 'r' is not STRUCT" in refused(world, record)
+    put(world, "SELECT {'x': 0.5::DECIMAL(38, 20), 'day': NULL::DATE} AS r UNION ALL SELECT NULL")
+    run(world, record)
+    assert world.rows("SELECT r.x, r.day FROM acme_things_raw ORDER BY 1") == [(None, None), (Decimal("0.5"), None)]
+
+
+def test_a_time_in_utc_is_a_time(world: FileWorld) -> None:
+    put(world, "SELECT TIMETZ '10:00:00.5+02' AS clock")
+    run(world, INFER)
+    assert world.rows("SELECT clock FROM acme_things_raw") == [(time(8, 0, 0, 500_000),)]

@@ -75,14 +75,16 @@ def has_long_number(body: bytes) -> bool:
 def twin_key(body: bytes) -> str | None:
     """Return a key that one object of a JSON text has more than once: all but one of its values would be lost.
 
-    None if there is no such key, and for text that is not JSON. Nearly as fast as parsing it: only keys are counted.
+    None if there is no such key. Nearly as fast as parsing the text: only keys are counted.
+
+    Raises `ValueError` for what is not JSON, and for a number beyond the range of floats.
     """
+    if len(_KEY.findall(body)) == _keys(orjson.loads(body)):
+        return None
+    twins: list[str] = []
     try:
-        if len(_KEY.findall(body)) == _keys(orjson.loads(body)):
-            return None
-        twins: list[str] = []
         json.loads(body, object_pairs_hook=lambda pairs: twins.extend(_twins(pairs)))
-    except (ValueError, RecursionError):
+    except RecursionError:
         return None
     return twins[0] if twins else None
 

@@ -27,7 +27,7 @@ from convergence.adapters.row_files import (
     pointers,
     problem_of,
     refuse,
-    refuse_twins,
+    refuse_odd_json,
 )
 from convergence.domain.sql_names import bigquery_name
 from convergence.errors import SchemaMismatch, StepFailed
@@ -54,7 +54,7 @@ class FileRows:
         """Add the rows that fit to the table `into`. Raises `SchemaMismatch` as the port says."""
         if file.path.stat().st_size == 0:
             return StagedFile((), 0)
-        refuse_twins(file)
+        refuse_odd_json(file)
         keep_digits(file)
         footer = read_exactly(file) if file.format is FileFormat.PARQUET else None
         names = _names(file) if footer is None else tuple(field.name for field in footer.columns)

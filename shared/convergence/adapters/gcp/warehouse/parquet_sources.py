@@ -37,7 +37,10 @@ def _object(source: str) -> str:
     """Return the SQL of a map as the text of an object; its keys are as they are."""
     pair = "CONCAT(TO_JSON_STRING(CAST(each.key AS STRING)), ':', TO_JSON_STRING(each.value))"
     pairs = f"ARRAY(SELECT {pair} FROM UNNEST({source}) AS each WITH OFFSET AS place ORDER BY place)"
-    return f"CONCAT('{{', ARRAY_TO_STRING({pairs}, ','), '}}')"
+    keys = f"(SELECT COUNT(DISTINCT CAST(each.key AS STRING)) FROM UNNEST({source}) AS each)"
+    # no JSON where a key appears twice, so that it fits nowhere
+    end = f"IF({keys} < ARRAY_LENGTH({source}), ' (a key appears twice)', '}}')"
+    return f"CONCAT('{{', ARRAY_TO_STRING({pairs}, ','), {end})"
 
 
 def _exact(source: str, field: Field) -> str:

@@ -111,12 +111,24 @@ def stored_value(value: str, column: str, name: str, bounds: tuple[int, ...]) ->
     return f"CASE WHEN {limit} THEN {too_long} ELSE {rounded} END"
 
 
+def struct_fields(text: str) -> list[tuple[str, str]]:
+    """Return name and type of each field of a STRUCT as DuckDB prints it; of a MAP its key and value, without names."""
+    if text.startswith("MAP("):
+        return [("", part) for part in _split(text[len("MAP(") : -1])]
+    return [_named(part) for part in _split(text[len("STRUCT(") : -1])]
+
+
 def _struct_field(part: str) -> tuple[str, SqlType]:
+    name, kind = _named(part)
+    return name, from_duckdb(kind)
+
+
+def _named(part: str) -> tuple[str, str]:
     quoted = _QUOTED.match(part)
     if quoted and not part.startswith('"NULL"'):
-        return quoted[1].replace('""', '"'), from_duckdb(part[quoted.end() :].strip())
+        return quoted[1].replace('""', '"'), part[quoted.end() :].strip()
     name, _, kind = part.partition(" ")
-    return name, from_duckdb(kind)
+    return name, kind
 
 
 def _split(text: str) -> list[str]:

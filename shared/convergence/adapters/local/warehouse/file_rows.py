@@ -19,10 +19,9 @@ from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
 from convergence.adapters.local.duckdb_sql.types import duckdb_type
 from convergence.adapters.local.warehouse.errors import plain_message
 from convergence.adapters.local.warehouse.exact_times import EXACT_TIME, exact_time
+from convergence.adapters.local.warehouse.file_texts import as_json, as_text
 from convergence.adapters.local.warehouse.file_values import (
     Value,
-    as_json,
-    as_text,
     inside_of,
     value_of,
 )
@@ -43,7 +42,7 @@ from convergence.adapters.row_files import (
     pointers,
     problem_of,
     refuse,
-    refuse_twins,
+    refuse_odd_json,
     staged_by,
     wanted_pointers,
 )
@@ -59,6 +58,7 @@ _REASONS: Final = (
     ("unterminated quote", "a quoted value does not end, or continues after its closing quote"),
     ("not utf-8", "it is not UTF-8; set config.encoding"),
     ("invalid state", "its lines end in different ways, or a quote appears where none is allowed"),
+    ("Malformed JSON", "a value is not JSON, or a map has a key twice"),
     ("Maximum line size", "a line is longer than 2 MiB"),
 )
 
@@ -87,7 +87,7 @@ def stage_file(job: Job, file: RowFile, table: TableSchema, chunk: Path) -> Stag
     try:
         if file.path.stat().st_size == 0:
             return StagedFile((), 0)
-        refuse_twins(file)
+        refuse_odd_json(file)
         keep_digits(file)
         footer = read_exactly(file) if file.format is FileFormat.PARQUET else None
         plan = _plan(job, file, table, footer)
@@ -96,6 +96,8 @@ def stage_file(job: Job, file: RowFile, table: TableSchema, chunk: Path) -> Stag
             rows = _copy(job, plan, chunk, everything=True)
         except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException):
             bad = _bad_rows(job, plan)
+            if not bad:
+                raise
             rows = 0 if bad and file.bad_rows == "stop" else _copy(job, plan, chunk, everything=False)
         refuse(file, bad, rows)
     except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.IOException) as error:
@@ -213,12 +215,17 @@ def _bad_rows(job: Job, plan: _Plan) -> list[BadRow]:
         source=plan.source,
         inside=" AND ".join(["true", *plan.inside]),
         tests=", ".join(tests),
-        columns=", ".join(f"c{place}" for place in range(len(plan.kinds))),
+        columns=", ".join(_shown(f"c{place}", kind, plan.file) for place, kind in enumerate(plan.kinds)),
         most=str(plan.file.bad_rows_max + 1),
     )
     found = job.execute(sql).fetchall()
     lines = lines_of(plan.file, [row[0] for row in found])
     return [_bad_row(plan, row, lines) for row in found]
+
+
+def _shown(source: str, kind: str, file: RowFile) -> str:
+    """Return the SQL of a value for a report: values of Python have fewer digits, and no infinite days."""
+    return source if kind in {"VARCHAR", EXACT_TIME} else f"{as_text(source, kind, file)} AS {source}"
 
 
 def _bad_row(plan: _Plan, row: Sequence[Any], lines: Mapping[int, int]) -> BadRow:

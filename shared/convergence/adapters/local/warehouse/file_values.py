@@ -6,27 +6,35 @@ Every value is looked at as text, because DuckDB by itself rounds the digits tha
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Final
 
 from convergence.adapters.googlesql.types import column_type
-from convergence.adapters.local.duckdb_sql.types import WHOLE_HERE, duckdb_type
+from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
+from convergence.adapters.local.duckdb_sql.types import WHOLE_HERE, duckdb_type, struct_fields
+from convergence.adapters.local.warehouse.file_texts import DECIMAL, WHOLE_TYPES, as_text
 from convergence.adapters.local.warehouse.named_sql import quoted
-from convergence.adapters.local.warehouse.rows import CASES
+from convergence.adapters.local.warehouse.rows import CASES, YEARS
 from convergence.adapters.row_files import CLOCKS, problem_of
 from convergence.ports.column_bounds import DECIMALS, whole_and_places
 from convergence.ports.column_values import FRACTION, MICROSECONDS, type_name
-from convergence.ports.warehouse import Column, FileFormat, RowFile
+from convergence.ports.warehouse import Column, RowFile
 
 _SCALE: Final = {"NUMERIC": 9, "BIGNUMERIC": 18}
-_DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
-_WHOLE: Final = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"})
 _CLOCKS: Final = frozenset({"TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP_S"})  # without a zone, which means UTC
-_PLAIN: Final = frozenset({"BOOLEAN", *_WHOLE})  # JSON has them
-_NESTED: Final = re.compile(r"^(MAP|STRUCT|UNION)\(|\[\d*\]$")
+# What columns hold of DuckDB's days and times, which go further: infinity, years before 1 and after 9999, 24:00.
+_RANGES: Final = {
+    "DATE": "$x BETWEEN DATE '0001-01-01' AND DATE '9999-12-31'",
+    "TIMESTAMP": "$x BETWEEN TIMESTAMP '0001-01-01 00:00:00' AND TIMESTAMP '9999-12-31 23:59:59.999999'",
+    "TIMESTAMP WITH TIME ZONE": f"$x BETWEEN {YEARS}",
+    "TIME": "$x < TIME '24:00:00'",
+}
+# DuckDB takes NaN, a comma at the end, and numbers beyond floats for JSON, which no other reader does.
+_STRINGS: Final = quoted(r'"(?:[^"\\]|\\.)*"')
+_NO_STRING: Final = quoted('""')
+_LENIENT: Final = quoted(r"(?i)na|in|,\s*[\]}]|[0-9]e\+?[0-9]{3}")
 # The digits after the decimal point that count, of a number that may have an exponent; never fewer than there are.
 _BEHIND: Final = (
     "length(rtrim(regexp_extract($x, '\\.([0-9]*)', 1), '0'))"
@@ -61,20 +69,52 @@ def value_of(column: Column, source: str, kind: str, file: RowFile) -> Value:
     allowed = file.allowed.get(column.name)
     between = file.between.get(column.name) if file.outside == "bad" else None
     limited = allowed is not None or between is not None or bool(column.bounds)
+    if type_name(column) == "STRUCT":
+        return _record(column, source, kind, file)
     direct = None if limited or column.name in file.formats else _direct(column, source, kind)
     if direct is not None:
-        return Value(source, direct, direct)
+        found, test = direct
+        if not test:
+            return Value(source, found, found)
+        strict = f"CASE WHEN {source} IS NULL THEN NULL WHEN {test} THEN {found} ELSE {_wrong(column, file)} END"
+        return Value(source, strict, f"CASE WHEN {test} THEN {found} END")
     if type_name(column) == "STRING" and not limited:
         return Value(text, text, text)
     listed = "" if allowed is None else f" AND {text} IN ({', '.join(map(quoted, allowed))})"
     cases = [*_float_cases(column, source, kind), *_cases(column, text, file)]
-    wrong = f"error({quoted(problem_of(column, file))})"
+    wrong = _wrong(column, file)
     tests = [(f"({test}){listed}{_between(value, between)}", value) for test, value in cases]
     strict = " ".join(f"WHEN {test} THEN {_within(column, value, wrong)}" for test, value in tests)
     strict = f"CASE WHEN {text} IS NULL THEN NULL {strict} ELSE {wrong} END"
     lenient = "TRY(CASE " + " ".join(f"WHEN {test} THEN {_within(column, value, 'NULL')}" for test, value in tests)
     lenient += " END)"
     return Value(text, strict, lenient)
+
+
+def _wrong(column: Column, file: RowFile) -> str:
+    return f"error({quoted(problem_of(column, file))})"
+
+
+def _record(column: Column, source: str, kind: str, file: RowFile) -> Value:
+    """Return the SQL of a record: each of its fields is looked at as a column is."""
+    plain = replace(file, formats={}, allowed={}, between={}, nulls=())
+    kinds = dict(struct_fields(kind))
+    inner = {
+        field.name: value_of(field, f"struct_extract({source}, {quoted(field.name)})", kinds[field.name], plain)
+        for field in column.fields
+    }
+    wrong = " OR ".join(f"({each.text} IS NOT NULL AND {each.lenient} IS NULL)" for each in inner.values())
+    packed = {
+        way: ", ".join(f"{duckdb_name(name)} := {getattr(each, way)}" for name, each in inner.items())
+        for way in ("strict", "lenient")
+    }
+    target = duckdb_type(column_type(column))
+    strict, lenient = (f"CAST(struct_pack({fields}) AS {target})" for fields in packed.values())
+    return Value(
+        as_text(source, kind, file),
+        f"CASE WHEN {source} IS NULL THEN NULL ELSE {strict} END",
+        f"CASE WHEN {source} IS NULL OR {wrong} THEN NULL ELSE {lenient} END",
+    )
 
 
 def _within(column: Column, value: str, otherwise: str) -> str:
@@ -103,50 +143,21 @@ def _between(value: str, days: tuple[date, date] | None) -> str:
     return "" if days is None else f" AND CAST({value} AS DATE) BETWEEN DATE '{days[0]}' AND DATE '{days[1]}'"
 
 
-def as_text(source: str, kind: str, file: RowFile) -> str:
-    """Return the SQL of a value as text: JSON for what is nested, base64 for bytes, NULL for what means no value."""
-    if file.format is FileFormat.CSV:
-        return source  # read so
-    if _NESTED.search(kind):
-        return f"CAST(to_json({source}) AS VARCHAR)"
-    if kind == "BLOB":
-        return f"to_base64({source})"
-    text = source if kind == "VARCHAR" else f"CAST({source} AS VARCHAR)"
-    for null in file.nulls if kind == "VARCHAR" else ():
-        text = f"nullif({text}, {quoted(null)})"
-    return text
-
-
-def as_json(source: str, kind: str, file: RowFile) -> str:
-    """Return the SQL of a value as JSON, NULL for no value. A number that a float does not hold is a text."""
-    text = as_text(source, kind, file)
-    if file.format is FileFormat.CSV or kind == "BLOB":
-        return f"CAST(to_json({text}) AS VARCHAR)"
-    if kind in {"FLOAT", "DOUBLE"}:
-        return f"CASE WHEN isfinite({source}) THEN {text} ELSE CAST(to_json({text}) AS VARCHAR) END"
-    found = _DECIMAL.fullmatch(kind)
-    if found or kind in {"HUGEINT", "UHUGEINT", "UBIGINT"}:
-        plain = f"rtrim(rtrim({text}, '0'), '.')" if found and int(found[2]) else text
-        digits = f"length(ltrim(replace(replace({plain}, '-', ''), '.', ''), '0'))"
-        short = f"{digits} <= 15" if found else f"TRY_CAST({source} AS BIGINT) IS NOT NULL"
-        return f"CASE WHEN {short} THEN {plain} ELSE CAST(to_json({plain}) AS VARCHAR) END"
-    return f"CAST(to_json({source if _NESTED.search(kind) or kind in _PLAIN else text}) AS VARCHAR)"
-
-
-def _direct(column: Column, source: str, kind: str) -> str | None:
-    """Return the SQL if the types leave no doubt; None if the text has to be examined."""
+def _direct(column: Column, source: str, kind: str) -> tuple[str, str] | None:
+    """Return the SQL of the value, and that of a test that it must pass ('' for none), if the types leave no doubt;
+    None if the text has to be examined."""
     name, target = type_name(column), duckdb_type(column_type(column))
     if kind == target and name not in {"STRING", "FLOAT64"}:
-        return source
+        return source, _RANGES.get(kind, "").replace("$x", source)
     if name == "TIMESTAMP" and kind in _CLOCKS:
-        return f"({source} AT TIME ZONE 'UTC')"
-    if name in {"INT64", *_SCALE} and kind in _WHOLE:
-        return f"CAST({source} AS {target})"
-    if name == "STRUCT":
-        return f"CAST({source} AS {target})"
-    found = _DECIMAL.fullmatch(kind) if name in _SCALE else None
+        return f"({source} AT TIME ZONE 'UTC')", _RANGES["TIMESTAMP"].replace("$x", source)
+    if name == "TIME" and kind == "TIME WITH TIME ZONE":  # Parquet has it in UTC
+        return f"CAST({source} AS TIME)", _RANGES["TIME"].replace("$x", f"CAST({source} AS TIME)")
+    if name in {"INT64", *_SCALE} and kind in WHOLE_TYPES:
+        return f"CAST({source} AS {target})", ""
+    found = DECIMAL.fullmatch(kind) if name in _SCALE else None
     if found and int(found[2]) <= _SCALE[name] and int(found[1]) - int(found[2]) <= WHOLE_HERE[name]:
-        return f"CAST({source} AS {target})"
+        return f"CAST({source} AS {target})", ""
     return None
 
 
@@ -167,7 +178,9 @@ def _cases(column: Column, text: str, file: RowFile) -> list[tuple[str, str]]:
     if name in {"STRING", "INTERVAL"}:
         return [("true", text)]
     if name == "JSON":
-        return [(f"json_valid({text})", f"CAST({text} AS JSON)")]
+        outside = f"regexp_replace({text}, {_STRINGS}, {_NO_STRING}, 'g')"
+        strict = f"NOT regexp_matches({outside}, {_LENIENT})"
+        return [(f"json_valid({text}) AND {strict}", f"CAST({text} AS JSON)")]
     if column.name in file.formats:
         moment = f"TRY_STRPTIME({text}, {quoted(file.formats[column.name])})"
         value = f"({moment} AT TIME ZONE 'UTC')" if name == "TIMESTAMP" else moment

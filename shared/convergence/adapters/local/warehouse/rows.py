@@ -103,8 +103,8 @@ def _exact(duckdb: str) -> tuple[tuple[str, str], ...]:
 _TEXT: Final = "json_extract_string($x, '$')"
 _DECIMAL: Final = "CAST($x AS DECIMAL(38,18))"
 _INSTANT: Final = "CAST(replace(upper($x), ' UTC', 'Z') AS TIMESTAMPTZ)"
-_YEARS: Final = "TIMESTAMPTZ '0001-01-01 00:00:00Z' AND TIMESTAMPTZ '9999-12-31 23:59:59.999999Z'"
-_IN_RANGE: Final = f"{_matches(MOMENT)} AND {_INSTANT} BETWEEN {_YEARS}"
+YEARS: Final = "TIMESTAMPTZ '0001-01-01 00:00:00Z' AND TIMESTAMPTZ '9999-12-31 23:59:59.999999Z'"
+_IN_RANGE: Final = f"{_matches(MOMENT)} AND {_INSTANT} BETWEEN {YEARS}"
 _UTC: Final = f"({_INSTANT} AT TIME ZONE 'UTC')"
 # Type → cases of (whether a string is of this form, its value); the first is the quick one for the usual form.
 CASES: Final = {

@@ -130,7 +130,7 @@ SELECT DISTINCT CAST({day} AS DATE) AS day FROM read_parquet({file}) WHERE day I
 
 -- name: bad_rows
 SELECT number, flags, {columns}
-FROM (SELECT number, [{tests}] AS flags, {inside} AS inside, {columns} FROM (SELECT row_number() OVER () AS number, * FROM ({source})))
+FROM (SELECT *, [{tests}] AS flags, {inside} AS inside FROM (SELECT row_number() OVER () AS number, * FROM ({source})))
 WHERE inside AND list_contains(flags, true) ORDER BY number LIMIT {most};
 
 -- name: result_file
