@@ -127,6 +127,21 @@ def test_bounds_are_altered_only_to_wider_ones(t: GoogleSql) -> None:
         t.query("ALTER TABLE t ALTER COLUMN code SET DATA TYPE STRING(9)")
 
 
+def test_a_table_without_bounds_gets_them_when_it_is_made_again(t: GoogleSql) -> None:
+    """As those are that a statement of an earlier release made, which kept no bounds."""
+    t.query("CREATE TABLE old (cost NUMERIC)")
+    t.query("INSERT INTO old (cost) VALUES (1.2345)")
+    with pytest.raises(StepFailed, match=r"earlier release made the table here .* create a table with these types"):
+        t.query("ALTER TABLE old ALTER COLUMN cost SET DATA TYPE NUMERIC(12, 2)")
+    t.query("CREATE TABLE fresh (cost NUMERIC(12, 2))")
+    t.query("INSERT INTO fresh (cost) SELECT cost FROM old")
+    t.query("DROP TABLE old")
+    t.query("ALTER TABLE fresh RENAME TO old")
+    t.query("INSERT INTO old (cost) VALUES (2.345)")
+    assert declared(t, "old") == ["NUMERIC(12, 2)"]
+    assert t.rows("SELECT cost FROM old ORDER BY cost") == [(Decimal("1.23"),), (Decimal("2.35"),)]
+
+
 def test_scripts_keep_within_bounds_in_tables_of_their_own_and_after_a_rollback(t: GoogleSql) -> None:
     body = """
       CREATE TEMP TABLE mine (code STRING(2), cost NUMERIC(3, 1));

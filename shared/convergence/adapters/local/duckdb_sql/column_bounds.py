@@ -27,6 +27,12 @@ _ROUNDING: Final = frozenset({"rounding_mode", "default_rounding_mode"})
 Note = tuple[int, str]  # the place of a statement, and the COMMENT that runs after it
 
 
+_OLDER: Final = (
+    " If the table's statement says its length or precision, an earlier release made the table here and did not keep"
+    " them: create a table with these types, INSERT the rows, DROP this one, and rename the new one."
+)
+
+
 def refuse_inner_bounds(tree: exp.Expr) -> None:
     """Raise `StepFailed` for bounds that no type has, and for those inside of ARRAY or STRUCT."""
     for data_type in tree.find_all(exp.DataType):
@@ -115,7 +121,7 @@ def _refuse_narrower(column: str, before: SqlType, after: SqlType) -> None:
     if not fits:
         raise StepFailed(
             f"The column {column!r} is {before.declared or 'of another type'} and cannot become {after.declared}:"
-            " a column takes wider types only. Give the new type a new column."
+            f" a column takes wider types only. Give the new type a new column.{'' if before.bounds else _OLDER}"
         )
 
 

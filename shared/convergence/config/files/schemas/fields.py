@@ -52,6 +52,8 @@ _FIELD_KEYS: Final = frozenset(
         "collation",
     }
 )
+# BigQuery has such bounds. DuckDB has none, and a comment, where those of columns are kept, describes whole columns.
+_INSIDE: Final = ": the embedded warehouse could not check it. Leave it out, or give the value a column of its own"
 _LINEAGE: Final = {
     "x_org_slug": ("STRING", "Org (tenant) that owns the row."),
     "x_pipeline_id": ("STRING", "Pipeline that wrote the row."),
@@ -110,7 +112,7 @@ def _column(field: Mapping[str, Any], *, where: str, path: str) -> Column:
         raise ConfigError(f"the lineage column {name!r} must be {_LINEAGE[name][0]}", where=where, path=path)
     fields = columns_of(nested, where=where, path=f"{path}.")
     if any(each.bounds for each in fields):
-        raise ConfigError("a field of a RECORD takes no length or precision", where=where, path=path)
+        raise ConfigError(f"a field of a RECORD takes no length or precision{_INSIDE}", where=where, path=path)
     bounds = _bounds(field, kind, mode, where=where, path=path)
     return Column(name, kind, mode, description=str(field.get("description", "")), fields=fields, bounds=bounds)
 
@@ -127,7 +129,8 @@ def _bounds(field: Mapping[str, Any], kind: str, mode: str, *, where: str, path:
         if wrong is None and mode != "REPEATED":
             raise ConfigError("scale needs a precision", where=where, path=path)
         what = f"a REPEATED {kind}" if mode == "REPEATED" else f"a {kind}"
-        raise ConfigError(f"{what} does not take {wrong or keys[0]}", where=where, path=path)
+        more = _INSIDE if wrong is None else ""
+        raise ConfigError(f"{what} does not take {wrong or keys[0]}{more}", where=where, path=path)
     if any(not re.fullmatch("[0-9]{1,10}", str(field[key])) for key in keys):
         raise ConfigError(f"{', '.join(keys)}: whole numbers are needed", where=where, path=path)
     bounds = tuple(int(field[key]) for key in keys)
