@@ -160,7 +160,7 @@ def test_what_stands_inside_config_is_moved_to_its_block() -> None:
     assert (plan.provider, decrypt["config"]["provider"]) == ("gcp", "gcp")
     assert plan.by_id["list_buckets"].ps_type == "generic.api_extractor"
     assert listed["config"]["auth"] == {"type": "google"}
-    assert listed["destination"] == {"table": "buckets_raw", "batch_size": 200, "write_mode": "WRITE_APPEND"}
+    assert listed["destination"] == {"table": "buckets_raw", "batch_size": 200, "write_mode": "append"}
     assert listed["transform"]["flatten"] is True
     assert listed["transform"]["add_fields"]["day"]["parameters"]["date"]["value"] == "2026-03-04"
     assert listed["config"]["url"].endswith("?day=2026-03-05")

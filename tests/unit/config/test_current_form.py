@@ -39,7 +39,7 @@ steps:
     target:
       # where to
       table: t
-      mode: append
+      mode: WRITE_APPEND
     config:
       sql: |
         SELECT 1 -- # no comment

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from convergence.config.dialects import config_keys
 from convergence.config.dialects.normalization import SINGLE_KEYS, Normalizer, processor_name, seconds
+from convergence.config.dialects.write_modes import current_mode
+from convergence.config.processors import ps_types
 from convergence.config.yaml.positions import KeyPath
 from convergence.errors import did_you_mean
 
@@ -116,12 +118,19 @@ def _into_block(normalizer: Normalizer, found: dict[str, Any], normal: KeyPath, 
 
 
 def _write_mode(normalizer: Normalizer, found: dict[str, Any], here: KeyPath) -> None:
-    """`destination.mode` is the older name of `destination.write_mode`."""
+    """`destination.mode` is the older name of `destination.write_mode`, and its values have older names."""
     destination = found.get("destination")
     if isinstance(destination, Mapping) and "mode" in destination and "write_mode" not in destination:
         found["destination"] = {("write_mode" if key == "mode" else key): value for key, value in destination.items()}
         written = normalizer.written((*here, "destination", "mode"))
         normalizer.came_from((*here, "destination", "write_mode"), written)
+    destination = found.get("destination")
+    if (
+        isinstance(destination, Mapping)
+        and "write_mode" in destination
+        and ps_types.is_shipped(str(found.get("ps_type")))
+    ):
+        found["destination"] = {**destination, "write_mode": current_mode(destination["write_mode"])}
 
 
 def _value(normalizer: Normalizer, at: KeyPath, key: str, value: Any) -> Any:

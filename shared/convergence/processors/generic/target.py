@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any, Final
+from typing import Any
 
 from pydantic import field_validator, model_validator
 
+from convergence.config.dialects.write_modes import current_mode
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.step.settings import NamedColumn
 from convergence.ports.warehouse import WriteMode
 from convergence.processors.base import days
 from convergence.processors.settings import Destination
-
-_OLDER_MODES: Final = {
-    "write_truncate": "overwrite",
-    "truncate": "overwrite",
-    "replace": "overwrite",
-    "write_append": "append",
-    "upsert": "merge",
-}
 
 
 class Target(Destination):
@@ -38,7 +31,7 @@ class Target(Destination):
     @field_validator("write_mode", mode="before")
     @classmethod
     def _spelling(cls, value: Any) -> Any:
-        return _OLDER_MODES.get(value.lower(), value.lower()) if isinstance(value, str) else value
+        return current_mode(value.lower()) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _modes(self) -> Target:
