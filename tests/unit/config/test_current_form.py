@@ -77,6 +77,13 @@ def test_comments_stand_above_the_key_that_they_stood_above_or_beside() -> None:
     assert migrated_text(parse_pipeline(OLDER, "tests/one"), OLDER) == CURRENT
 
 
+def test_a_provider_has_todays_name_in_the_older_block_too() -> None:
+    written = "pipeline: {provider: CLAUDE, domain: usage, version: 1.10}\nsteps: [{id: a, type: generic.noop}]\n"
+    loaded = parse_pipeline(written, "older/one")
+    assert (loaded.pipeline.provider, loaded.pipeline.version) == ("anthropic", "1.10")
+    assert "provider: anthropic" in migrated_text(loaded, written)
+
+
 def test_the_current_form_has_no_older_words() -> None:
     text = current_text(parse_pipeline(OLDER, "tests/one"))
     assert not any(word in text for word in ("retry_policy", "target", "mode: append\n    ", "id: load\n    type"))

@@ -116,7 +116,8 @@ def _lift_block(normalizer: Normalizer, found: dict[str, Any], block: Any) -> No
         elif target == "name" and key == "name" and "display_name" in block:
             continue  # the display name is what people read; identity is the file's path
         elif value is not None:
-            normalizer.place(found, (target,), at, _as_written(normalizer, at, value) if key == "version" else value)
+            kept = _as_written(normalizer, at, value) if key == "version" else _pipeline_value(normalizer, key, value)
+            normalizer.place(found, (target,), at, kept)
 
 
 def _defaults(found: dict[str, Any], path: str) -> None:
