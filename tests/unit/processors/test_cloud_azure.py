@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import gzip
+import io
 import json
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,10 @@ OWN = json.dumps({"account_key": KEY})
 SEPTEMBER = {"start_date": "2023-09-20", "end_date": "2023-09-20"}
 PLACE = {"account": ACCOUNT, "container": "exports", "path": "costs/daily/"}
 EXPORT = {**PLACE, **SEPTEMBER}
+OF_RAW = (
+    "AS charge JOIN cloud_azure_billing_raw_daily AS raw"
+    " ON raw.x_pipeline_id = charge.x_SourcePipelineId AND raw.row_id = charge.x_SourceRowId"
+)
 SUBMITTED = "2023-10-01T08:00:00.0000000Z"
 
 
@@ -76,6 +83,12 @@ def test_exports_of_actual_and_amortised_costs(tmp_path: Path, azure: tuple[Path
             ("Usage", 10, total(used, "Cost")),
         ]
         assert await charges(here, "COUNTIF(ListCost IS NULL)") == [(11,)]
+        counted = "ConsumedUnit, SUM(ConsumedQuantity)"
+        assert await charges(here, counted, "WHERE ChargeCategory = 'Usage' GROUP BY 1 ORDER BY 1") == [
+            ("Hours", Decimal(53)),  # 1 Hour: 24 + 2 + 1 + 2 + 24
+            ("Units", Decimal(52)),  # 10K: 0.0004 + 0.0047 + 0.0001
+            ("Units/Month", Decimal("0.06559406")),  # 1/Month
+        ]
         # A newer run takes its place, an older one does not.
         export(container, raw("ea_amortized_cost_small.csv"), run="run-2", submitted="2023-10-02T08:00:00.0000000Z")
         await here.good("cloud/azure/cost/billing", export="cost", allow_shrink=True, **EXPORT)
@@ -143,3 +156,29 @@ def test_a_focus_export_in_parts(tmp_path: Path, azure: tuple[Path, ContainerCli
         assert "Azure refuses the credential (AuthorizationFailure)" in await refused()
 
     using(tmp_path, configs, work, json.dumps({"sas_token": signature("exports", "rl")}))
+
+
+def test_quantities_are_counted_in_the_unit_itself(tmp_path: Path, azure: tuple[Path, ContainerClient]) -> None:
+    """Half a block of each unit of measure that Microsoft lists: finops-toolkit, issue 727."""
+    configs, container = azure
+    head, line = raw("ea_usage_anonymous.csv").decode("utf-8-sig").splitlines()[:2]
+    one = dict(zip(head.split(","), next(csv.reader([line])), strict=True))
+    units = read("pricing_units.csv")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, one)
+    writer.writeheader()
+    writer.writerows({**one, "UnitOfMeasure": each["UnitOfMeasure"], "Quantity": "0.5"} for each in units)
+
+    async def work(here: Here) -> None:
+        export(container, text.getvalue().encode())
+        await here.good("cloud/azure/cost/billing", export="cost", **EXPORT)
+        found = await charges(here, "raw.PricingUnit, charge.ConsumedUnit, charge.ConsumedQuantity", OF_RAW)
+        sizes = {unit: (name, counted / Decimal("0.5")) for unit, name, counted in found}
+        expected = {each["UnitOfMeasure"]: each for each in units}
+        assert sizes.keys() == expected.keys()
+        assert {unit for unit, (_, size) in sizes.items() if size != int(expected[unit]["PricingBlockSize"])} == set()
+        same = [unit for unit, (name, _) in sizes.items() if name == expected[unit]["DistinctUnits"]]
+        assert {"1 Hour", "10K", "1M", "1 GB/Month", "100 Hours", "1/Day"} <= set(same)
+        assert len(same) > 200
+
+    using(tmp_path, configs, work)

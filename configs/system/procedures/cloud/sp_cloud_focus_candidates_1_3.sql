@@ -17,7 +17,10 @@
 -- Cost Explorer of AWS: its extractor says what the kinds of charges are; what has no category becomes an Adjustment.
 -- Azure cost exports: charge types as in
 -- https://learn.microsoft.com/azure/cost-management-billing/dataset-schema/cost-usage-details-ea. An amortised export has
--- the cost of reservations in the usage, so its billed cost is that of the export.
+-- the cost of reservations in the usage, so its billed cost is that of the export. Their quantity counts blocks of the unit
+-- of measure, as the price does (Quantity × EffectivePrice = Cost): 0.5 of 10K are 5,000 Units. Sizes and names of units
+-- are those of PricingBlockSize and DistinctUnits in pricing_units.csv (https://github.com/microsoft/finops-toolkit,
+-- src/open-data); a unit that does not begin with a number stays as it is.
 -- Cost Management's query has the charge types of the exports, and no pricing model: its PricingCategory stays null.
 -- OCI cost reports: a line that is a correction is beside the line that it corrects
 -- (https://docs.oracle.com/iaas/Content/Billing/Concepts/usagereportsoverview.htm). They have no list price.
@@ -264,6 +267,18 @@ BEGIN
     SELECT
       named.*,
       COALESCE(PricingCurrency, BillingCurrency) AS priced_in,
+      ConsumedQuantity * IF(
+        source_format = 'azure_cost' AND REGEXP_CONTAINS(PricingUnit, r'^[0-9]+[KMB]?( |/|$)'),
+        CAST(REGEXP_EXTRACT(PricingUnit, r'^([0-9]+)') AS BIGNUMERIC)
+          * CASE REGEXP_EXTRACT(PricingUnit, r'^[0-9]+([KMB]?)')
+            WHEN 'K' THEN 1000 WHEN 'M' THEN 1000000 WHEN 'B' THEN 1000000000 ELSE 1 END,
+        1
+      ) AS consumed,
+      IF(
+        source_format = 'azure_cost' AND REGEXP_CONTAINS(PricingUnit, r'^[0-9]+[KMB]?( |/|$)'),
+        TRIM(REGEXP_REPLACE(PricingUnit, r'^[0-9]+[KMB]?', '')),
+        NULL
+      ) AS unit_of_block,
       -- lineItem/UsageAmount is in the unit of the price
       COALESCE(
         PricingQuantity,
@@ -339,8 +354,12 @@ BEGIN
     COALESCE(CommitmentDiscountType,
       IF(savings_plan_id IS NOT NULL, 'Savings Plan', IF(reservation_id IS NOT NULL, 'Reservation', NULL))),
     CommitmentDiscountUnit,
-    IF(category = 'Usage', ConsumedQuantity, NULL),
-    IF(category = 'Usage' AND ConsumedQuantity IS NOT NULL, COALESCE(ConsumedUnit, PricingUnit), NULL),
+    IF(category = 'Usage', consumed, NULL),
+    IF(category = 'Usage' AND consumed IS NOT NULL, COALESCE(ConsumedUnit, CASE
+      WHEN unit_of_block IN ('Hour', 'Day', 'Month', 'Minute', 'Second', 'GB Hour', 'GB Second', 'GiB Hour', 'User', 'Node')
+        THEN CONCAT(unit_of_block, 's')
+      WHEN unit_of_block = '' OR unit_of_block LIKE '/%' THEN CONCAT('Units', unit_of_block)
+      ELSE unit_of_block END, PricingUnit), NULL),
     ContractApplied,
     contracted_cost,
     contracted_price,

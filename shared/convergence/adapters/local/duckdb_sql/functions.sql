@@ -287,7 +287,7 @@ CREATE OR REPLACE MACRO googlesql.bytes_part(b, p, n) AS CASE WHEN n = 0 AND p I
   WHEN n > 0 AND p IS NOT NULL THEN array_slice(b, googlesql.bytes_from(b, p), googlesql.bytes_from(b, p) - 1 + least(n, octet_length(b))) END;
 -- The group of a pattern that is extracted: its only one, or all. Escaped signs and classes hold no groups.
 CREATE OR REPLACE MACRO googlesql.pattern_groups(p) AS
-  len(regexp_extract_all(regexp_replace(p, '\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]', '', 'g'), '\((?:\?P?<|[^?]|$)'));
+  len(regexp_extract_all(regexp_replace(p, '\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]', 'c', 'g'), '\((?:\?P?<|[^?]|$)'));
 CREATE OR REPLACE MACRO googlesql.pattern_group_or_null(p) AS CASE WHEN googlesql.pattern_groups(p) < 2 THEN googlesql.pattern_groups(p) END;
 CREATE OR REPLACE MACRO googlesql.pattern_group(p) AS CASE WHEN googlesql.pattern_groups(p) > 1
   THEN error('REGEXP_EXTRACT: a pattern may have one group') ELSE coalesce(googlesql.pattern_groups(p), 0) END;
