@@ -16,7 +16,7 @@ from math import inf
 from typing import Final, NamedTuple
 
 from convergence.domain.queue import OrgQueue, queue_path
-from convergence.engine.queue.admit_next import admit_next, rest
+from convergence.engine.queue.admit_next import Turn, admit_next, rest
 from convergence.engine.queue.reservation import free_places, installation_caps, with_one_registry
 from convergence.engine.services import Services
 from convergence.engine.store import write
@@ -47,7 +47,7 @@ class _Pass:
     began: datetime
     heap: list[tuple[float, str]]
     admitted: int = 0
-    places: int = 0  # of the installation's cap, as far as the pass knows; 0: it has to look
+    places: int | None = None  # free ones of the installation, as far as the pass knows; None: it has to look
 
 
 async def admission_pass(services: Services) -> Admitted:
@@ -64,6 +64,8 @@ async def _pass(services: Services) -> Admitted:
     clock = await services.documents.get(_CLOCK)
     before = 0.0 if clock is None else float(clock.data["virtual_time"])
     current = _Pass(before, now, [])
+    if not await _ready(services, 1):  # one read instead of one for each shard of the cap
+        return Admitted(0)
     page = _FIRST_PAGE
     while True:
         room = await _room(services, current)
@@ -90,13 +92,13 @@ async def _pass(services: Services) -> Admitted:
 async def _room(services: Services, current: _Pass) -> int:
     """Return how many places the installation has; more orgs than that are not worth checking.
 
-    The caps are read again when the places found are taken, or when an org was checked in vain: another pass may have
-    taken what was free.
+    The caps are read again only when a place that was found was taken meanwhile: each admission tells how many are
+    left, and a run that ends later announces itself, which begins another pass.
     """
     caps = installation_caps(services)
     if not caps:
         return _PAGE
-    if current.places <= 0:
+    if current.places is None:
         current.places = min((await free_places(services, caps)).values())
     return current.places
 
@@ -121,9 +123,9 @@ async def _next_org(services: Services, current: _Pass) -> None:
         heapq.heappush(current.heap, (moved, org))  # another pass admitted a run of it: it is no longer its turn
         return
     try:
-        again, admitted = await admit_next(services, queue, document.version, moved)
-    except Conflict:  # check the org again, in its place
-        again, admitted = moved, False
+        turn = await admit_next(services, queue, document.version, moved)
+    except Conflict:  # check the org again, in its place; another pass may have taken the room
+        turn = Turn(moved, full=True)
     except Transient as error:
         logger.warning("queue of %s: %s; it is tried again in the next pass", org, error)
         return
@@ -131,12 +133,13 @@ async def _next_org(services: Services, current: _Pass) -> None:
         logger.warning("queue of %s: %s; it is tried again in a minute", org, error, exc_info=error)
         await _put_off(services, queue, document.version, str(error))
         return
-    if admitted:
+    if turn.admitted:
         current.virtual_time = moved
-    current.admitted += admitted
-    current.places = current.places - 1 if admitted else 0
-    if again is not None:
-        heapq.heappush(current.heap, (again, org))
+    current.admitted += turn.admitted
+    if turn.admitted or turn.full:
+        current.places = turn.places
+    if turn.tag is not None:
+        heapq.heappush(current.heap, (turn.tag, org))
 
 
 async def _put_off(services: Services, queue: OrgQueue, version: int, reason: str) -> None:

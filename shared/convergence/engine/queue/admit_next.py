@@ -29,6 +29,8 @@ class Turn(NamedTuple):
 
     tag: float | None  # its place in the order of orgs from now on; None: it rests until something may have changed
     admitted: bool = False
+    places: int | None = None  # after an admission: how many the installation has left; None without a cap
+    full: bool = False  # the installation had no place, or may have none
 
 
 async def admit_next(services: Services, queue: OrgQueue, version: int, start: float) -> Turn:
@@ -59,7 +61,7 @@ async def admit_next(services: Services, queue: OrgQueue, version: int, start: f
             await rest(services, queue, version, reason=str(reached), wait_s=_until_it_opens(reached))
             return Turn(None)
     if GLOBAL in blocked:
-        return Turn(start)  # still its turn, should a place be free again
+        return Turn(start, full=True)  # still its turn, should a place be free again
     await _rest_at_limits(services, queue, version, tuple(dict.fromkeys(blocked)), limited)
     return Turn(None)
 
@@ -79,8 +81,8 @@ async def _admit(services: Services, queue: OrgQueue, version: int, head: Head, 
     minutes = queue.minutes.get(head.stored.run.pipeline, _MINUTES_MIN)
     tag = start + max(_MINUTES_MIN, minutes) / prepared.org.weight
     moved = changed(queue, virtual_start=tag, reason="", admitted=queue.admitted + 1, token=services.ids.new("t"))
-    await start_queued(services, head.stored, prepared, Replace(queue.path, version, moved.to_data()))
-    return Turn(tag, admitted=True)
+    places = await start_queued(services, head.stored, prepared, Replace(queue.path, version, moved.to_data()))
+    return Turn(tag, admitted=True, places=places)
 
 
 async def _rest_at_limits(

@@ -75,11 +75,15 @@ def rate_of(services: Services, pipeline: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The run with its places, the writes that take them, and the org's paused pipelines as of these writes."""
+    """The run with its places, the writes that take them, and the org's paused pipelines as of these writes.
+
+    `left` is how many places the installation has left, None without a cap.
+    """
 
     run: Run
     writes: list[Write] = field(default_factory=list)
     paused: Mapping[str, str] = field(default_factory=dict)
+    left: int | None = None
 
 
 async def reserve(services: Services, run: Run, limits: Limits, *, until: datetime, counted: bool) -> Reservation:
@@ -94,11 +98,13 @@ async def reserve(services: Services, run: Run, limits: Limits, *, until: dateti
     reserved = usage.reserve(run.run_id, limits, now=now, until=until, counted=counted, token=run.token)
     writes: list[Write] = [write(budget_path(run), version, reserved.to_data())]
     taken: list[str] = []
+    left: int | None = None
     for cap in caps_of(services, run.provider, run.credential_id):
-        found = await _place(services, cap, run, now, until)
+        found, free = await _place(services, cap, run, now, until)
         writes.append(found)
         taken.append(found.path)
-    return Reservation(changed(run, caps=tuple(taken)), writes, usage.paused)
+        left = free if cap.name == GLOBAL else left
+    return Reservation(changed(run, caps=tuple(taken)), writes, usage.paused, left)
 
 
 async def check_turn(services: Services, run: Run) -> None:
@@ -132,17 +138,19 @@ async def free_places(services: Services, caps: Sequence[Cap]) -> dict[str, int]
     return free
 
 
-async def _place(services: Services, cap: Cap, run: Run, now: datetime, until: datetime) -> Write:
+async def _place(services: Services, cap: Cap, run: Run, now: datetime, until: datetime) -> tuple[Write, int]:
+    """Return the write that takes a place, and how many are left. Raises `CapReached`."""
     paths = cap.paths()
     documents = await services.documents.get_many(paths)
     held = [_shard(each) for each in documents]
     active = [len(each.active(now, but=run.run_id)) for each in held]
+    free = cap.free(active)
     first = int(services.ids.fraction() * cap.shards) if cap.shards > 1 else 0
     for shard in (*range(first, cap.shards), *range(first)):
-        if active[shard] < cap.share(shard) and cap.free(active):
+        if active[shard] < cap.share(shard) and free:
             document = documents[shard]
             taken = held[shard].taken(run.run_id, now=now, until=until, token=run.token)
-            return write(paths[shard], 0 if document is None else document.version, taken.to_data())
+            return write(paths[shard], 0 if document is None else document.version, taken.to_data()), free - 1
     raise CapReached(cap)
 
 

@@ -49,8 +49,11 @@ async def prepare_queued(services: Services, stored: StoredRun) -> Prepared | No
         return None
 
 
-async def start_queued(services: Services, stored: StoredRun, prepared: Prepared, moved: Replace) -> None:
-    """Start a run: one commit with its plan, its places and its org's queue. Raises `Conflict`."""
+async def start_queued(services: Services, stored: StoredRun, prepared: Prepared, moved: Replace) -> int | None:
+    """Start a run: one commit with its plan, its places and its org's queue. Raises `Conflict`.
+
+    Return how many places the installation has left, None without a cap.
+    """
     run, now, fresh = stored.run, services.clock.now(), prepared.run
     timeout = fresh.deadline_at - fresh.created_at
     history = run.transitions
@@ -79,3 +82,4 @@ async def start_queued(services: Services, stored: StoredRun, prepared: Prepared
     services.cache.remember(written.run.run_id, written.run.plan_epoch, prepared.plan)
     await publish_events(services.bus, [run_event(written.run)])
     await begin(services, written, prepared.plan)
+    return reserved.left
