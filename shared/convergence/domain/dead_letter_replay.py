@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 from convergence.domain.records import from_stored
 from convergence.domain.times import to_text
 
-WINDOW_MAX: Final = 50  # replays under way
+WINDOW_MAX: Final = 200  # replays under way; a minute's worth of them where runs take a minute
 PER_MINUTE_MAX: Final = 600
 FAILURES_MAX: Final = 1_000  # after which one stops; a resumed one counts anew
 FULL_MAX: Final = 1_000  # orgs without room that one document remembers

@@ -68,6 +68,24 @@ def test_one_goes_ahead_and_the_rest_follows_at_the_rate(engine: Engine, source:
     engine.run_scenario(scenario)
 
 
+def test_runs_that_take_a_minute_are_replayed_as_often_as_asked_for(engine: Engine, source: Source) -> None:
+    async def scenario() -> None:
+        await engine.org("many", concurrent=100)
+        runs = await outage(engine, 91, "many")
+        source.away = False
+        made = await replays.create(engine.services, request(org="many", per_minute=90))
+        await feed_replays(engine.services, made.replay_id)
+        await engine.clock.sleep(5)
+        source.held = "many"  # after the first one
+        await engine.clock.sleep(60)
+        await feed_replays_due(engine.services)
+        assert sum([await epoch(engine, run) for run in runs]) == 1 + 90
+        source.held = ""
+        assert (await to_its_end(engine, made)).completed == 91
+
+    engine.run_scenario(scenario)
+
+
 def test_when_the_first_one_fails_again_no_other_is_touched_and_it_can_go_on(engine: Engine, source: Source) -> None:
     async def scenario() -> None:
         runs = await outage(engine, 3)

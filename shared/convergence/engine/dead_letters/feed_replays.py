@@ -45,7 +45,8 @@ _REASON_MAX: Final = 500
 _ATTEMPTS: Final = 3
 _FULL_REASON_MAX: Final = 150
 _FULL_MAX: Final = 20  # times in a round that orgs without room are found, two commits each
-_LOOKED_AT_MAX: Final = 500  # dead letters that a round looks at
+_LOOK: Final = 50  # dead letters looked at together, where some belong to orgs without room
+_LOOKED_AT_MAX: Final = 500  # by a round
 
 
 class _Counted(NamedTuple):
@@ -156,8 +157,8 @@ async def _take(services: Services, replay: DeadLetterReplay) -> DeadLetterRepla
     taken = {each.run_id for each in replay.window.values()}
     window, cursor, passed_over = dict(replay.window), replay.cursor, replay.passed_over
     room += len(window)
-    for _ in range(_LOOKED_AT_MAX // WINDOW_MAX):
-        page = await find(services, filter_of(replay), limit=WINDOW_MAX if full else room - len(window), cursor=cursor)
+    for _ in range(_LOOKED_AT_MAX // _LOOK):
+        page = await find(services, filter_of(replay), limit=_LOOK if full else room - len(window), cursor=cursor)
         cursor = page.cursor
         for dead_letter, state in page.found:
             known = dead_letter.run_id in {"", *taken} or dead_letter.letter_id in replay.refused_ids
