@@ -19,6 +19,7 @@ from tests.unit.processors.file_world import FileWorld
 
 INFER = {"mode": "infer"}
 DAY = date(2026, 1, 10)
+EXACT = "12345678901234567890.123456789"  # a float has fewer digits
 VALUES = """SELECT 7::INTEGER AS id, 12.50::DECIMAL(10, 2) AS cost, 12345678901234567890.5::DECIMAL(38, 1) AS wide,
   TIMESTAMPTZ '2026-01-10 01:00:00+02' AS at, TIMESTAMP '2026-01-10 01:00:00' AS seen, DATE '2026-01-10' AS day,
   {'model': 'm', 'tokens': 5::BIGINT} AS usage, ['a', 'b'] AS tags, 0.1::DOUBLE AS share, 'x'::BLOB AS data,
@@ -225,5 +226,25 @@ def test_a_map_that_has_a_key_twice_is_refused(run: Run, tmp_path: Path) -> None
         assert "column 'm' is not JSON: '{\"a\":1,\"a\":2 (a key appears twice)'" in await landed.refused()
         assert (await landed.run(on_bad_row="quarantine"))["rows_written"] == 1
         assert await landed.rows("SELECT m FROM acme_things_raw") == [({"b": 3},)]
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        (f"{EXACT}::DECIMAL(38, 9)", EXACT),
+        ("1.5::DECIMAL(9, 2)", 1.5),
+        ("true", True),
+    ],
+)
+def test_a_json_column_keeps_all_digits_of_a_number(run: Run, tmp_path: Path, value: str, stored: Any) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        landed = Landed(tmp_path, warehouse)
+        landed.put("SELECT [1] AS data")
+        await landed.run()
+        landed.put(f"SELECT {value} AS data")
+        assert (await landed.run())["schema_changes"] == []
+        assert await landed.rows("SELECT data FROM acme_things_raw") == [(stored,)]
 
     run(body)

@@ -68,7 +68,7 @@ def select_file(
     fed = feed(file, table, names)
     columns = tuple(column for column in staged_by(table) if column.name in fed.sources)
     every = tuple(text_of(source, kind, file) for source, kind in zip(sources, kinds, strict=True))
-    texts = tuple(every[fed.sources[column.name]] for column in columns)
+    texts = tuple(_text_for(column, fed.sources[column.name], every, typed, file) for column in columns)
     values = tuple(
         sources[fed.sources[column.name]] if type_name(column) == "STRUCT" else value_of(column, text, file)
         for column, text in zip(columns, texts, strict=True)
@@ -86,6 +86,15 @@ def select_file(
     whole = LINE if is_lines(file) else _whole(names, sources, kinds, file) if file.whole else ""
     digest = _digest(file, names, every) if file.digest else ""
     return FileSelect(file, fed, every, columns, texts, values, joined, whole, digest, constants)
+
+
+def _text_for(
+    column: Column, place: int, texts: Sequence[str], typed: Sequence[tuple[str, SqlType]], file: RowFile
+) -> str:
+    """Return the SQL of a value as the text that its column takes: JSON of what is not a text of JSON already."""
+    source, kind = typed[place]
+    is_value = type_name(column) == "JSON" and kind.name not in {"STRING", "JSON"}
+    return json_of(source, kind, file) if is_value else texts[place]
 
 
 def sources_of(file: RowFile, names: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Final
 from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
 from convergence.adapters.local.duckdb_sql.types import WHOLE_HERE, duckdb_type, struct_fields
-from convergence.adapters.local.warehouse.file_texts import DECIMAL, WHOLE_TYPES, as_text
+from convergence.adapters.local.warehouse.file_texts import DECIMAL, WHOLE_TYPES, as_json, as_text
 from convergence.adapters.local.warehouse.named_sql import quoted
 from convergence.adapters.local.warehouse.rows import CASES, YEARS
 from convergence.adapters.row_files import CLOCKS, problem_of
@@ -65,7 +65,8 @@ class Value:
 
 def value_of(column: Column, source: str, kind: str, file: RowFile) -> Value:
     """Return the SQL for a column that `source` (SQL of DuckDB's type `kind`) feeds."""
-    text = as_text(source, kind, file)
+    is_value = type_name(column) == "JSON" and kind not in {"VARCHAR", "JSON"}  # others are texts of JSON
+    text = as_json(source, kind, file) if is_value else as_text(source, kind, file)
     allowed = file.allowed.get(column.name)
     between = file.between.get(column.name) if file.outside == "bad" else None
     limited = allowed is not None or between is not None or bool(column.bounds)
