@@ -229,6 +229,11 @@ def test_a_type_that_the_keys_make_plain_may_be_left_out(given: dict[str, Any], 
     assert Pagination.model_validate(given).type == kind
 
 
+def test_without_a_type_a_misspelt_key_is_named() -> None:
+    with pytest.raises(ValueError, match=r"pagse_size\n(?!.*fit several)"):
+        Pagination.model_validate({"pagse_size": 50})
+
+
 @pytest.mark.parametrize("given", [{"response_path": "links.next"}, {"page_size": 50}, {}])
 def test_a_type_that_several_fit_must_be_written(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="type is missing, and the other keys fit several"):

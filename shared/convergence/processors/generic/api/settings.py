@@ -63,6 +63,8 @@ class Pagination(Settings):
         if not isinstance(value, dict) or value.get("type") is not None:
             return value
         kind = _kind(value)
+        if kind is None and value.keys() - cls.model_fields.keys():
+            return value  # a misspelt key is the mistake to report
         if kind is None:
             raise ValueError("type is missing, and the other keys fit several: say cursor, offset, page, link or none")
         return {**value, "type": kind}
