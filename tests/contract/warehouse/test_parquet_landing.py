@@ -248,3 +248,24 @@ def test_a_json_column_keeps_all_digits_of_a_number(run: Run, tmp_path: Path, va
         assert await landed.rows("SELECT data FROM acme_things_raw") == [(stored,)]
 
     run(body)
+
+
+def test_rows_with_a_value_that_has_no_column_are_quarantined(run: Run, tmp_path: Path) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        landed = Landed(tmp_path, warehouse)
+        landed.put("SELECT 1::BIGINT AS id, 'a' AS name, NULL::BIGINT AS old")
+        await landed.run()
+        more = "SELECT 2::BIGINT AS id, NULL::INTEGER[] AS name, NULL::BOOLEAN AS more, 7::BIGINT AS old"
+        landed.put(f"{more} UNION ALL SELECT 3, NULL, true, 7 UNION ALL SELECT 4, [1], NULL, 7")
+        result = await landed.run({**INFER, "contract": "quarantine"})
+        assert (result["rows_written"], result["schema_changes"]) == (1, [])
+        assert await landed.rows("SELECT id, name, old FROM acme_things_raw") == [(2, None, 7)]
+        aside = [reason for (reason,) in await landed.rows("SELECT reason FROM org_meta_quarantine_rows")]
+        assert sorted(reason.partition("column ")[2] for reason in aside) == [
+            "'more' is not one of acme_things_raw",
+            "'name' is JSON, and STRING in acme_things_raw",
+        ]
+        landed.put("SELECT 5::BIGINT AS id, true AS more")
+        assert "none of its 1 rows fits" in await landed.refused({**INFER, "contract": "quarantine"})
+
+    run(body)

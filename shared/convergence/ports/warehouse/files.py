@@ -43,6 +43,7 @@ class RowFile:
             or beyond int64, are strings. Columns that feed no other are not refused then.
         digest: A STRING column for 16 hexadecimal digits made of the row's texts: rows that are the same in all columns
             of the file, and only these, have the same, whatever the order of its columns.
+        homeless: Column of the file, which feeds none of the table → what is wrong with a row that has a value there.
         nulls: Strings that mean that there is no value.
         formats: Table column → format of its dates or times in the file (strptime); ISO 8601 where none is given.
         allowed: Table column → the only strings that its values may be, as the file writes them.
@@ -66,6 +67,7 @@ class RowFile:
     drop_rest: bool = False
     whole: str = ""
     digest: str = ""
+    homeless: Mapping[str, str] = field(default_factory=dict)
     nulls: tuple[str, ...] = ("",)
     formats: Mapping[str, str] = field(default_factory=dict)
     allowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

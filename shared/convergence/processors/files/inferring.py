@@ -79,7 +79,7 @@ class InferredParts:
     async def _take_typed(self, name: str, file: RowFile) -> StagedFile:
         """Stage a file that has types: its own schema gives the columns, and the warehouse reads it."""
         fields = await self._landing.stages[0].file_columns(file)
-        placed = await self._landing.place_columns(fields)
+        placed, homeless = await self._landing.place_columns(fields)
         columns = self.table.columns
         if absent := self._options.columns.keys() - placed.values():
             raise StepFailed(
@@ -91,6 +91,8 @@ class InferredParts:
             file,
             columns={**{each.name: () for each in columns}, **{column: (field,) for field, column in placed.items()}},
             optional=frozenset(column.name for column in columns),
+            homeless=homeless,
+            drop_rest=bool(homeless),
             day=day if day in {each.name for each in columns if type_name(each) in _DAYS} else "",
             bad_rows="set_aside" if len(self._landing.stages) > 1 else "stop",
         )

@@ -120,7 +120,7 @@ class FileRows:
             **({read.file.digest: read.digest} if read.file.digest else {}),
         }
         into_columns = ", ".join(map(bigquery_name, pairs))
-        condition = f"NOT ({' OR '.join(read.tests())})" if read.columns else "TRUE"
+        condition = f"NOT ({' OR '.join(read.tests())})" if read.tests() else "TRUE"
         await self._query(
             f"INSERT INTO {bigquery_name(into)} ({into_columns}) SELECT {', '.join(pairs.values())}"
             f" FROM {bigquery_name(self._path)} WHERE {read.inside()} AND {condition}"
@@ -208,11 +208,13 @@ def _keys(file: RowFile, number: int, line: bytes) -> Iterator[str]:
 
 def _bad_row(read: FileSelect, flags: Sequence[bool], texts: Sequence[str | None], line: int) -> BadRow:
     problems = {}
-    for column, wrong in zip(read.columns, flags, strict=True):
+    for column, wrong in zip(read.columns, flags, strict=False):
         if wrong:
             came = texts[read.fed.sources[column.name]]
             problem = f"{problem_of(column, read.file, str(came))}: {str(came)[:60]!r}"
             problems[column.name] = "has no value" if came is None else problem
+    homeless = zip(read.file.homeless.items(), flags[len(read.columns) :], strict=True)
+    problems |= {name: problem for (name, problem), wrong in homeless if wrong}
     named = {name: text for name, text in zip(read.fed.names, texts, strict=True) if text is not None}
     return BadRow(0, line, problems, orjson.dumps(named).decode()[:CONTENT_MAX])
 

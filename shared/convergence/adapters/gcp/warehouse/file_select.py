@@ -41,14 +41,15 @@ class FileSelect:
     whole: str
     digest: str
     constants: Mapping[str, str]
+    homeless: tuple[str, ...]  # SQL that computes for each column of `RowFile.homeless` whether it has a value
 
     def tests(self) -> list[str]:
-        """Return the SQL that computes for each column whether its value does not fit."""
+        """Return the SQL that computes for each column whether its value does not fit, then those of `homeless`."""
         found = []
         for column, text, value in zip(self.columns, self.texts, self.values, strict=True):
             wrong = f"({text} IS NOT NULL AND {value} IS NULL)"
             found.append(f"({text} IS NULL OR {wrong})" if column.mode == "REQUIRED" else wrong)
-        return found
+        return [*found, *self.homeless]
 
     def inside(self) -> str:
         """Return the SQL that decides whether a row is taken: its days are among those of the file, or it has none."""
@@ -85,7 +86,15 @@ def select_file(
     }
     whole = LINE if is_lines(file) else _whole(names, sources, kinds, file) if file.whole else ""
     digest = _digest(file, names, every) if file.digest else ""
-    return FileSelect(file, fed, every, columns, texts, values, joined, whole, digest, constants)
+    homeless = tuple(_has_value(*typed[names.index(name)]) for name in file.homeless)
+    return FileSelect(file, fed, every, columns, texts, values, joined, whole, digest, constants, homeless)
+
+
+def _has_value(source: str, kind: SqlType) -> str:
+    """Return the SQL of whether a row has a value; a list without one is empty there."""
+    if kind.name == "MAP":
+        return f"(IFNULL({source}, '{{}}') <> '{{}}')"
+    return f"(IFNULL(ARRAY_LENGTH({source}), 0) > 0)" if kind.name == "ARRAY" else f"({source} IS NOT NULL)"
 
 
 def _text_for(

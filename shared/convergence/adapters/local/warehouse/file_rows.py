@@ -182,10 +182,11 @@ def _copy(job: Job, plan: _Plan, chunk: Path, *, everything: bool) -> int:
     if plan.file.whole:
         parts.append(f"{_whole(plan)} AS {duckdb_name(plan.file.whole)}")
     if everything:
-        required = [f"{value.text} IS NULL" for column, value in plan.values if column.mode == "REQUIRED"]
-        test = f"CASE WHEN {' OR '.join(required)} THEN error('no value') ELSE true END" if required else "true"
+        wrong = [f"{value.text} IS NULL" for column, value in plan.values if column.mode == "REQUIRED"]
+        wrong += _tests(plan)[len(plan.values) :]
+        test = f"CASE WHEN {' OR '.join(wrong)} THEN error('it does not fit') ELSE true END" if wrong else "true"
     else:
-        test = f"NOT ({' OR '.join(_is_wrong(column, value) for column, value in plan.values)})"
+        test = f"NOT ({' OR '.join(_tests(plan))})"
     test = " AND ".join([*plan.inside, f"({test})"])
     words = {"select": ", ".join(parts), "source": plan.source, "test": test, "file": quoted(str(chunk))}
     copy = statement("file_chunk", **words, rows=str(GROUP_ROWS), ordered=str(plan.file.in_order).lower())
@@ -202,6 +203,12 @@ def _type(column: Column) -> str:
     return duckdb_type(column_type(column))
 
 
+def _tests(plan: _Plan) -> list[str]:
+    """Return the SQL of what may be wrong with a row: a value for each column, then a value without a column."""
+    homeless = (f"(c{plan.fed.names.index(name)} IS NOT NULL)" for name in plan.file.homeless)
+    return [*(_is_wrong(column, value) for column, value in plan.values), *homeless]
+
+
 def _is_wrong(column: Column, value: Value) -> str:
     wrong = f"({value.text} IS NOT NULL AND {value.lenient} IS NULL)"
     return f"({value.text} IS NULL OR {wrong})" if column.mode == "REQUIRED" else wrong
@@ -209,12 +216,11 @@ def _is_wrong(column: Column, value: Value) -> str:
 
 def _bad_rows(job: Job, plan: _Plan) -> list[BadRow]:
     """Return the rows that do not fit, one more than may be set aside at most, each with all its problems."""
-    tests = [_is_wrong(column, value) for column, value in plan.values]
     sql = statement(
         "bad_rows",
         source=plan.source,
         inside=" AND ".join(["true", *plan.inside]),
-        tests=", ".join(tests),
+        tests=", ".join(_tests(plan)),
         columns=", ".join(_shown(f"c{place}", kind, plan.file) for place, kind in enumerate(plan.kinds)),
         most=str(plan.file.bad_rows_max + 1),
     )
@@ -231,11 +237,13 @@ def _shown(source: str, kind: str, file: RowFile) -> str:
 def _bad_row(plan: _Plan, row: Sequence[Any], lines: Mapping[int, int]) -> BadRow:
     number, flags, *values = row
     problems = {}
-    for (column, _), wrong in zip(plan.values, flags, strict=True):
+    for (column, _), wrong in zip(plan.values, flags, strict=False):
         if wrong:
             came = values[plan.fed.sources[column.name]]
             problem = f"{problem_of(column, plan.file, f'{came}')}: {f'{came}'[:60]!r}"
             problems[column.name] = "has no value" if came is None else problem
+    homeless = zip(plan.file.homeless.items(), flags[len(plan.values) :], strict=True)
+    problems |= {name: problem for (name, problem), wrong in homeless if wrong}
     pairs = zip(plan.fed.names, values, strict=True)
     content = orjson.dumps({name: value for name, value in pairs if value is not None}, default=str).decode()
     return BadRow(number, lines.get(number, 0), problems, content[:CONTENT_MAX])

@@ -50,6 +50,14 @@ class Placed(NamedTuple):
     reason: str = ""
 
 
+class PlacedColumns(NamedTuple):
+    """The column of each field of a file, by the field's name; fields without one, with what is wrong with a row that
+    has a value there."""
+
+    columns: dict[str, str]
+    homeless: dict[str, str]
+
+
 class InferredTable:
     """One table, as far as one execution of a step sees and extends it."""
 
@@ -110,17 +118,21 @@ class InferredTable:
             await self._add(homeless)
         raise StepFailed(f"{self._name}: other runs are changing this table's columns at the same time; run it again")
 
-    async def place_columns(self, given: Sequence[Column]) -> dict[str, str]:
+    async def place_columns(self, given: Sequence[Column]) -> PlacedColumns:
         """Return the column for each field of a file that has types, by the field's name; see `place`.
 
-        Raises `StepFailed` for a field that the contract does not allow: such a field is in every row of its file.
+        Raises `StepFailed` for a field that the contract does not allow, unless it sets rows aside, and there are other
+        fields.
         """
         fields = [self._as_stored(column) for column in given]
         for _ in range(_ROUNDS):
             homes = {field.name: self._home_of(field) for field in fields}
             missing = {key: field for field in fields for key, home in (homes[field.name],) if home is None}
+            placed = {name: home for name, (_, home) in homes.items() if home is not None}
             if not missing:
-                return {name: home for name, (_, home) in homes.items() if home is not None}
+                return PlacedColumns(placed, {})
+            if placed and not self._is_open and self._options.contract == "quarantine":
+                return PlacedColumns(placed, {name: self._homeless(name, kind) for name, kind in missing})
             if not self._is_open or len(self._columns) + len(missing) > self._options.columns_max:
                 raise StepFailed(self._no_place(*next(iter(missing.items()))))
             columns = dict(self._columns)
@@ -144,6 +156,10 @@ class InferredTable:
             return (field.name, ""), own
         key = (field.name, type_name(field))
         return key, self._homes.get(key)
+
+    def _homeless(self, name: str, kind: str) -> str:
+        own = self._columns.get(self._homes.get((name, ""), ""))
+        return f"is not one of {self._name}" if own is None else f"is {kind}, and {own.type} in {self._name}"
 
     def _no_place(self, key: Key, field: Column) -> str:
         if self._is_open:

@@ -21,7 +21,7 @@ from convergence.ports.step.warehouse import StepStage
 from convergence.ports.warehouse import Column, LoadResult, TableSchema, WriteMode
 from convergence.processors.generic.api.rows import Shaped, Shaper
 from convergence.processors.generic.api.settings import Transform
-from convergence.processors.generic.landing.inferred import InferredTable
+from convergence.processors.generic.landing.inferred import InferredTable, PlacedColumns
 from convergence.processors.generic.landing.raw import RECORD, raw_schema
 from convergence.processors.generic.landing.settings import LandingTarget
 from convergence.processors.generic.landing.shapers import InferringShaper, RawShaper
@@ -72,7 +72,7 @@ class Landing:
         await self._follow()
         return shaped
 
-    async def place_columns(self, columns: Sequence[Column]) -> dict[str, str]:
+    async def place_columns(self, columns: Sequence[Column]) -> PlacedColumns:
         """Return the column for each field of a file that has types, renamed or not, by the field's name in the file.
 
         Raises `StepFailed` for a field that the contract does not allow.
@@ -82,7 +82,8 @@ class Landing:
         self._shaper.unseen.difference_update(column.name for column in columns)
         placed = await self._table.place_columns([replace(column, name=name) for name, column in fields.items()])
         await self._follow()
-        return {fields[name].name: column for name, column in placed.items()}
+        by_file = ({fields[name].name: each for name, each in part.items()} for part in placed)
+        return PlacedColumns(*by_file)
 
     async def _follow(self) -> None:
         """Go on in a stage of the table as it is now. Rows that were staged before still fit."""
