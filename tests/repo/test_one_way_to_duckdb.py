@@ -9,7 +9,6 @@ PACKAGE = Path(__file__).parents[2] / "shared" / "convergence"
 JOB = "adapters/local/warehouse/job.py"
 SESSION = "adapters/local/warehouse/session.py"  # opens the file, and runs the product's own set-up
 BACKUP = "adapters/local/backup.py"  # opens a copy once, to prove that it can be opened
-PARQUET = "adapters/local/warehouse/parquet_schema.py"  # asks for the columns of one file, in a database of its own
 SQLITE = "adapters/local/documents"  # the documents of the embedded state are in SQLite
 RUNS_SQL = {"execute", "executemany", "sql", "query", "from_query", "extract_statements", "cursor", "read_json"}
 CONNECTS = {"connect", "default_connection", "execute", "sql", "query"}
@@ -40,7 +39,7 @@ def is_tree(receiver: str, method: str) -> bool:
 
 def test_sql_reaches_duckdb_in_one_place() -> None:
     sources = {path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}
-    own = {JOB, SESSION, BACKUP, PARQUET}
+    own = {JOB, SESSION, BACKUP}
     assert own <= sources.keys()
     found = {name: strays(name, source) for name, source in sources.items() if name not in own}
     assert {name: calls for name, calls in found.items() if calls} == {}

@@ -92,8 +92,8 @@ async def _pass(services: Services) -> Admitted:
 async def _room(services: Services, current: _Pass) -> int:
     """Return how many places the installation has; more orgs than that are not worth checking.
 
-    The caps are read again only when a place that was found was taken meanwhile: each admission tells how many are
-    left, and a run that ends later announces itself, which begins another pass.
+    The caps are read again only when a place that was found was taken meanwhile: each admission reports how many are
+    left, and a run that ends later publishes a message, which begins another pass.
     """
     caps = installation_caps(services)
     if not caps:
