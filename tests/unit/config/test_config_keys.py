@@ -24,7 +24,7 @@ def test_blocks_inside_config_are_moved_out_and_keep_their_lines() -> None:
     )
     (step,) = pipeline.pipeline.steps
     assert step.config == {"url": "https://x.example"}
-    assert step.destination == {"table": "t", "write_mode": "WRITE_APPEND", "batch_size": 500}
+    assert step.destination == {"table": "t", "write_mode": "append", "batch_size": 500}
     assert step.transform == {"flatten": True}
     assert pipeline.where(("steps", 0, "transform", "flatten")) == "tests/one.yml:9:9"
     assert pipeline.where(("steps", 0, "destination", "table")) == "tests/one.yml:7:21"
