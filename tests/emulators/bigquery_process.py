@@ -220,7 +220,7 @@ if __name__ == "__main__":
     query.execute = on_fresh_cursors(query.execute)
     projects = Projects(database.attach, database.fetch, database.objects)
     database.attach, database.fetch, database.objects = projects.attach, projects.fetch, projects.objects
-    load._reader = with_map_entries(load._reader)  # noqa: SLF001 - it has no other place to reach in
+    load._reader = with_map_entries(load._reader)  # noqa: SLF001 - it has no setting for its reader
     ddl.SNAPSHOT = SnapshotStatements(ddl.SNAPSHOT)
     errors.STATUSES["backendError"] = (503, "UNAVAILABLE")
     errors.from_duckdb = patient(errors.from_duckdb)

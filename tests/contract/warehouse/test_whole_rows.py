@@ -131,7 +131,7 @@ def test_a_key_that_is_there_twice_is_refused(
 def test_a_line_that_is_not_json_is_refused_by_its_number(
     run: Run, bills: TableSchema, tmp_path: Path, a_file: Any, odd: str, whole: bool
 ) -> None:
-    """DuckDB takes it for JSON, and what it stores nobody can read."""
+    """DuckDB accepts it as JSON, but no query can read what it stored."""
     (tmp_path / "records.json").write_text(RECORDS)
     table = load_table_schema(tmp_path / "records.json") if whole else bills
     file = a_file('{"id": 1}\n\n' + odd + "\n", format=FileFormat.NDJSON, whole="record" if whole else "")

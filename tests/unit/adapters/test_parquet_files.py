@@ -97,7 +97,7 @@ def test_older_lists_have_their_elements_in_the_repeated_part(tmp_path: Path) ->
     pair = part("array", 2, part("a", 1, physical=INT32), part("b", 1, physical=FIXED))
     single = part("tags_tuple", 2, part("a", 1, physical=INT32))
     lists = [part("tags", 1, inner, logical="LIST") for inner in (number, pair, single)]
-    kinds = [str(columns._type(each)) for each in lists]  # noqa: SLF001 - no writer here makes such files
+    kinds = [str(columns._type(each)) for each in lists]  # noqa: SLF001 - no writer at hand makes such files, so the footer is built
     assert kinds == ["ARRAY<INT64>", "ARRAY<STRUCT<a INT64, b BYTES>>", "ARRAY<STRUCT<a INT64>>"]
     bare = part("bare", 2, physical=INT32)
-    assert str(columns._type(bare)) == "ARRAY<INT64>"  # noqa: SLF001 - as above
+    assert str(columns._type(bare)) == "ARRAY<INT64>"  # noqa: SLF001 - no writer at hand makes such files
