@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from convergence.config.checks.validation import Report
     from convergence.ports.sql_reader import SqlReader
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(/[A-Za-z0-9_][A-Za-z0-9_-]*){0,5}")
+_PART = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,249}"  # with its suffix no longer than a file's name can be
+_NAME = re.compile(rf"{_PART}(/{_PART}){{0,5}}")
 _SUFFIXES = (".yml", ".yaml")
 _Stamp = tuple[int, int]  # mtime in ns, size
 _Names = tuple[tuple[str, ...], str]  # aliases; provider/domain/file
@@ -175,7 +176,7 @@ class Catalog:
         given = Path(path)
         candidates = [self.root / given, given, *(self.root / f"{given}{suffix}" for suffix in _SUFFIXES)]
         for candidate in candidates:
-            if not candidate.exists():
+            if not os.path.exists(candidate):  # noqa: PTH110 - Path.exists raises for what cannot be a path
                 continue
             if not self._inside(candidate):
                 raise InvalidInput(f"{given} is not inside the configs folder {self.root}")

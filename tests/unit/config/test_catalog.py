@@ -80,7 +80,9 @@ def test_an_unknown_name_is_reported_with_the_nearest(root: Path) -> None:
     assert str(caught.value) == ("Pipeline not found: openai/cost/usage_cots. Did you mean 'openai/cost/usage_cost'?")
 
 
-@pytest.mark.parametrize("name", ["../secret", "a/../../secret", "/etc/passwd", "a//b", "", "a/b.yml", "a\\b", "a/b\n"])
+@pytest.mark.parametrize(
+    "name", ["../secret", "a/../../secret", "/etc/passwd", "a//b", "", "a/b.yml", "a\\b", "a/b\n", "0" * 300, "a\0b"]
+)
 def test_a_name_that_is_not_a_path_is_never_opened(root: Path, name: str) -> None:
     write(root, "a/x.yml")
     write(root.parent, "secret.yml")
@@ -134,6 +136,8 @@ def test_validation_stays_inside_the_folder(root: Path) -> None:
         Catalog(root).validate([outside])
     with pytest.raises(NotFound, match="Did you mean 'a/good'"):
         Catalog(root).validate(["a/goood"])
+    with pytest.raises(NotFound, match="there is no file"):
+        Catalog(root).validate(["0" * 300])
 
 
 def test_one_alias_leads_to_one_pipeline(root: Path) -> None:

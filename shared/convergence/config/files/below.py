@@ -7,17 +7,24 @@ from pathlib import Path
 from convergence.errors import StepFailed, did_you_mean
 
 
+def file_below(configs_dir: Path, path: str) -> Path | None:
+    """Return the file, or None if there is none, the path leads out of the folder, or a file cannot have it."""
+    root = configs_dir.resolve()
+    try:
+        file = (root / path.removeprefix("configs/")).resolve()
+        return file if file.is_relative_to(root) and file.is_file() else None
+    except (OSError, ValueError):  # a name that is too long, or has a null character
+        return None
+
+
 def read_below(configs_dir: Path, path: str) -> bytes:
     """Return the content of a file below the configs folder; links that lead out of it are refused too.
 
     Raises:
-        StepFailed: the path leaves the folder, or there is no such file.
+        StepFailed: the path leads out of the folder, or there is no such file.
     """
-    root = configs_dir.resolve()
-    file = (root / path.removeprefix("configs/")).resolve()
-    if not file.is_relative_to(root):
-        raise StepFailed(f"{path!r} leaves the configs folder; name a file below it")
-    if not file.is_file():
-        siblings = [str(other.relative_to(root)) for other in file.parent.glob("*")] if file.parent.is_dir() else []
-        raise StepFailed(f"there is no file {path!r} below the configs folder.{did_you_mean(path, siblings)}")
+    file = file_below(configs_dir, path)
+    if file is None:
+        siblings = [each.relative_to(configs_dir).as_posix() for each in configs_dir.rglob(f"*{Path(path).suffix}")]
+        raise StepFailed(f"there is no file {path[:200]!r} below the configs folder.{did_you_mean(path, siblings)}")
     return file.read_bytes()

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from convergence.config.files.below import file_below
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 
@@ -38,9 +39,8 @@ def _files(config: Any, configs_dir: Path) -> Iterator[bytes]:
     for text in _strings(config):
         if not text.endswith(_FILES) or len(text) > _PATH_MAX or "\n" in text or "\0" in text:
             continue
-        root = configs_dir.resolve()
-        file = (root / text.removeprefix("configs/")).resolve()
-        if file.is_relative_to(root) and file.is_file():
+        file = file_below(configs_dir, text)
+        if file is not None:
             yield file.read_bytes()
 
 

@@ -191,8 +191,8 @@ def _struct(node: exp.Expr) -> exp.Expr:
 
 def _quantiles(node: exp.Expr) -> exp.Expr:
     number = node.expression
-    if not isinstance(number, exp.Literal):
-        raise StepFailed("APPROX_QUANTILES needs a literal number here.")
+    if not isinstance(number, exp.Literal) or not number.is_int:
+        raise StepFailed("APPROX_QUANTILES needs a literal integer here.")
     parts = int(number.name)
     if parts < 1:
         raise StepFailed("APPROX_QUANTILES takes a number of at least 1.")
