@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from convergence.config.catalog import Catalog
 from convergence.config.files.schemas.folder import TableSchemas
 from convergence.config.files.schemas.table import load_table_schema
 from convergence.config.files.schemas.written import schema_file
@@ -166,9 +167,47 @@ def test_a_file_may_describe_several_tables_that_inherit_fields(tmp_path: Path) 
 
 def test_two_files_of_one_name_may_describe_different_tables_but_not_the_same(tmp_path: Path) -> None:
     written(tmp_path / "aws" / "schemas", SEVERAL, "billing_raw")
-    written(tmp_path / "oci" / "schemas", SEVERAL.replace("billing", "oci").replace("plain", "other"), "billing_raw")
-    with pytest.raises(ConfigError, match=r"oci/schemas/billing_raw\.json:5: .*'base': the other is aws/schemas/.*:5$"):
+    written(tmp_path / "oci" / "schemas", SEVERAL.replace("billing", "oci"), "billing_raw")
+    with pytest.raises(
+        ConfigError, match=r"oci/schemas/billing_raw\.json:7: .*'plain': the other is aws/schemas/.*:7$"
+    ):
         TableSchemas(tmp_path).get("billing")
+
+
+def test_files_may_use_one_name_for_the_base_of_their_tables(tmp_path: Path) -> None:
+    for folder in ("aws", "gcp", "oci"):
+        several = (
+            SEVERAL.replace("billing", folder).replace("plain", f"{folder}_plain").replace("cost", f"{folder}_cost")
+        )
+        written(tmp_path / folder / "schemas", several, "billing_raw")
+    schemas = TableSchemas(tmp_path)
+    assert [schemas.get(folder).columns[1].name for folder in ("aws", "oci")] == ["aws_cost", "oci_cost"]
+    assert "base" not in schemas.paths
+    with pytest.raises(ConfigError, match="two files describe the table 'base'"):
+        schemas.get("base")
+
+
+def test_a_base_and_a_table_of_one_name_are_two_descriptions(tmp_path: Path) -> None:
+    written(tmp_path / "aws" / "schemas", SEVERAL, "billing_raw")
+    written(tmp_path / "oci" / "schemas", [{"name": "a", "type": "INT64"}], "base")
+    with pytest.raises(ConfigError, match="two files describe the table 'base'"):
+        TableSchemas(tmp_path).check_names()
+
+
+def test_an_extractor_does_not_land_raw_in_a_table_of_such_a_name(tmp_path: Path) -> None:
+    for folder in ("aws", "oci"):
+        several = SEVERAL.replace("billing", folder).replace("plain", f"{folder}_plain")
+        written(tmp_path / folder / "schemas", several, "billing_raw")
+    pipeline = """steps:
+  - step_id: load
+    ps_type: generic.file_extractor
+    source: {kind: folder, path: a.csv}
+    destination: {table: base}
+"""
+    (tmp_path / "acme").mkdir()
+    (tmp_path / "acme" / "daily.yml").write_text(pipeline)
+    problems = [str(problem) for problem in Catalog(tmp_path).validate().problems]
+    assert any("two files describe the table 'base'" in problem for problem in problems), problems
 
 
 def test_what_a_table_inherits_must_be_there(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from convergence.engine.step.effects import Effects, Intent, job_id
 from convergence.engine.step.inputs import digest
 from convergence.engine.step.routines import ensure_routines
 from convergence.engine.step.stage import LeasedStage
+from convergence.errors import NotFound
 from convergence.ports.step.warehouse import StepStage
 from convergence.ports.warehouse import (
     SHARED_DATASET,
@@ -68,8 +69,10 @@ class LeasedWarehouse:
 
     def schema(self, table: str) -> TableSchema | None:
         """Return the schema of a table's file, None without one."""
-        schemas = self._services.schemas
-        return schemas.get(table) if table in schemas.paths else None
+        try:
+            return self._services.schemas.get(table)
+        except NotFound:
+            return None
 
     async def columns(self, table: str) -> tuple[Column, ...]:
         """Return the columns that the table has."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from convergence.config.files.schemas.inheritance import holds_tables
 from convergence.config.files.schemas.places import in_folder
-from convergence.config.files.schemas.table import load_table_schema, read_json, tables_in
+from convergence.config.files.schemas.table import bases_in, load_table_schema, read_json, tables_in
 from convergence.config.files.shipped import shipped_configs
 from convergence.errors import ConfigError, NotFound, did_you_mean
 from convergence.ports.warehouse import TableSchema
@@ -25,6 +25,7 @@ class TableSchemas:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._loaded: dict[str, TableSchema] = {}
+        self._unclear: dict[str, ConfigError] = {}
 
     def get(self, name: str) -> TableSchema:
         """Return the schema of table `name`, which may also be one of the table's other names.
@@ -35,6 +36,8 @@ class TableSchemas:
         """
         if name not in self._loaded:
             path = self.paths.get(name)
+            if path is None and name in self._unclear:
+                raise self._unclear[name]
             if path is None:
                 raise NotFound(f"No schema file is called {name}.json.{did_you_mean(name, self.paths)}")
             try:
@@ -50,7 +53,7 @@ class TableSchemas:
 
     @cached_property
     def paths(self) -> Mapping[str, Path]:
-        """Files by table name."""
+        """Files by table name. A name that several files use, each only as a base of its own tables, is not a table."""
         found: dict[str, Path] = {}
         for path in sorted(self._root.rglob("*.json")):
             if path.parent.name not in {"schemas", "seed"}:
@@ -58,8 +61,14 @@ class TableSchemas:
             for name in tables_in(path):
                 if name in found:
                     first, second = (_place(each, self._root, name) for each in (found[name], path))
-                    raise ConfigError(f"two files describe the table {name!r}: the other is {first}", where=second)
+                    clash = ConfigError(f"two files describe the table {name!r}: the other is {first}", where=second)
+                    if not all(name in bases_in(each) for each in (found[name], path)):
+                        raise clash
+                    self._unclear[name] = clash
+                    continue
                 found[name] = path
+        for name in self._unclear:
+            del found[name]
         for folder in ("system", "focus"):
             for path in sorted((shipped_configs() / folder / "schemas").glob("*.json")):
                 found.setdefault(path.stem, path)

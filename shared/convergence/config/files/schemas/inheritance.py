@@ -13,6 +13,15 @@ def holds_tables(data: Any) -> bool:
     return isinstance(data, dict) and isinstance(data.get("schemas"), dict)
 
 
+def bases_of(data: Mapping[str, Any]) -> frozenset[str]:
+    """Return the tables of a file with several from which another one of them inherits."""
+    given = [
+        data.get("inherits"),
+        *(each.get("inherits") for each in data["schemas"].values() if isinstance(each, dict)),
+    ]
+    return frozenset(str(name) for each in given for name in _names(each)) & data["schemas"].keys()
+
+
 def with_inherited(tables: Mapping[str, Any], shared: Any, name: str, *, where: str) -> dict[str, Any]:
     """Return one table of a file with several, with the fields of those that it inherits in front of its own."""
     found: dict[str, Any] = {}

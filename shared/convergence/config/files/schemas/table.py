@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from convergence.config.files.schemas.fields import NAME, check_keys, columns_of, with_lineage
-from convergence.config.files.schemas.inheritance import holds_tables, with_inherited
+from convergence.config.files.schemas.inheritance import bases_of, holds_tables, with_inherited
 from convergence.errors import ConfigError
 from convergence.ports.warehouse import PARTITION_BY, TableSchema
 
@@ -95,6 +95,12 @@ def tables_in(path: Path) -> list[str]:
     if holds_tables(data):
         return list(data["schemas"])
     return [path.stem, *(_also_named(data, where=path.name) if isinstance(data, dict) else ())]
+
+
+def bases_in(path: Path) -> frozenset[str]:
+    """Return the names of a file's tables from which others of this file inherit."""
+    data = read_json(path)
+    return bases_of(data) if holds_tables(data) else frozenset()
 
 
 def read_json(path: Path) -> Any:
