@@ -15,11 +15,9 @@ def holds_tables(data: Any) -> bool:
 
 def bases_of(data: Mapping[str, Any]) -> frozenset[str]:
     """Return the tables of a file with several from which another one of them inherits."""
-    given = [
-        data.get("inherits"),
-        *(each.get("inherits") for each in data["schemas"].values() if isinstance(each, dict)),
-    ]
-    return frozenset(str(name) for each in given for name in _names(each)) & data["schemas"].keys()
+    tables: Mapping[str, Any] = data["schemas"]
+    given = [data.get("inherits"), *(each.get("inherits") for each in tables.values() if isinstance(each, dict))]
+    return frozenset(str(name) for each in given for name in _names(each) if name in tables)
 
 
 def with_inherited(tables: Mapping[str, Any], shared: Any, name: str, *, where: str) -> dict[str, Any]:
