@@ -25,6 +25,8 @@ def read_below(configs_dir: Path, path: str) -> bytes:
     """
     file = file_below(configs_dir, path)
     if file is None:
-        siblings = [each.relative_to(configs_dir).as_posix() for each in configs_dir.rglob(f"*{Path(path).suffix}")]
+        folder = (configs_dir / path.removeprefix("configs/")).parent
+        beside = [each for each in configs_dir.rglob("*") if each.parent == folder]
+        siblings = [each.relative_to(configs_dir).as_posix() for each in beside]
         raise StepFailed(f"there is no file {path[:200]!r} below the configs folder.{did_you_mean(path, siblings)}")
     return file.read_bytes()
