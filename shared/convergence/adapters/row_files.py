@@ -19,7 +19,10 @@ from convergence.ports.warehouse.files import COLUMNS_MAX, FileFormat
 PIECE: Final = 1 << 20  # bytes
 HEADER_MAX: Final = 1 << 20  # characters
 CLOCKS: Final = frozenset({"DATETIME", "TIMESTAMP", "TIME"})  # types whose seconds have six digits
+_DATED: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
 _FINER: Final = re.compile(r":[0-9]{2}\.[0-9]{6}[0-9]*[1-9]", re.ASCII)
+# 4/1/25, 1-Jan-2026, 2026.01.05; but not 2026-13-45
+_OTHER_DATE: Final = re.compile(r"(?![0-9]{4}-)[0-9]{1,4}([/.-])[0-9A-Za-z]{1,9}\1[0-9]{1,4}\b", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +169,12 @@ def problem_of(column: Column, file: RowFile, text: str = "") -> str:
         first, last = file.between[column.name]
         days = f"{first}" if first == last else f"from {first} to {last}"
         return f"is not {type_name(column)} {days}"
-    finer = " of whole microseconds" if type_name(column) in CLOCKS and _FINER.search(text) else ""
-    return f"is not {declared_type(column)}{finer}"
+    kind = type_name(column)
+    if kind in CLOCKS and _FINER.search(text):
+        return f"is not {kind} of whole microseconds"
+    if kind in _DATED and column.name not in file.formats and _OTHER_DATE.match(text):
+        return f"is not {kind} in ISO 8601 (date_formats can define another form, such as %m/%d/%Y)"
+    return f"is not {declared_type(column)}"
 
 
 def refuse(file: RowFile, bad: Sequence[BadRow], rows: int) -> None:

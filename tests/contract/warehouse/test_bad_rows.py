@@ -10,14 +10,16 @@ from convergence.ports.warehouse import TableSchema, Warehouse
 from tests.contract.warehouse.files_of_rows import ALL, Run, read, refused
 from tests.contract.warehouse.world import JAN_1, JAN_2, a_load, rows_of
 
+OTHER_FORM = "in ISO 8601 (date_formats can define another form, such as %m/%d/%Y)"
 VALUES = (
     ("cost", "1_000", "is not BIGNUMERIC: '1_000'"),
     ("cost", "NaN", "is not BIGNUMERIC: 'NaN'"),
     ("cost", '"1,5"', "is not BIGNUMERIC: '1,5'"),
     ("cost", "0.123456789012345678901234567890123456789012", "is not BIGNUMERIC"),
     ("cost", "12E-42", "is not BIGNUMERIC"),
-    ("day", "2026/1/5", "is not DATE: '2026/1/5'"),
-    ("day", "01-02-2026", "is not DATE"),
+    ("day", "2026/1/5", f"is not DATE {OTHER_FORM}: '2026/1/5'"),
+    ("day", "01-Feb-2026", f"is not DATE {OTHER_FORM}: '01-Feb-2026'"),
+    ("day", "2026-13-45", "is not DATE: '2026-13-45'"),
     ("id", "", "has no value"),
     ("id", "1.5", "is not INT64: '1.5'"),
 )

@@ -72,7 +72,7 @@ def test_examples_that_are_no_whole_bills_are_refused(tmp_path: Path) -> None:
             for name in of("saas_examples__"):
                 said = await imported(here, tmp_path, name, month_of(rows_of(name)[0]))
                 assert "line 2: " in said
-                assert "column 'ChargePeriodStart' is not TIMESTAMP: '" in said
+                assert "column 'ChargePeriodStart' is not TIMESTAMP in ISO 8601 (date_formats" in said
                 assert ("column 'BilledCost' is not BIGNUMERIC: '$" in said) == ("simple_agreements" in name)
 
     asyncio.run(main())
