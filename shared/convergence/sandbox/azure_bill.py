@@ -19,6 +19,12 @@ from convergence.sandbox.openai import Query
 SUBSCRIPTION: Final = "/subscriptions/00000000-0000-0000-0000-00000000b111"
 ACCOUNT: Final = "/providers/Microsoft.Billing/billingAccounts/b111-sandbox"
 PAGE_ROWS: Final = 7  # the service has a thousand
+RESOURCE_TYPES: Final = {
+    "Virtual Machines": "microsoft.compute/virtualmachines",
+    "Storage": "microsoft.storage/storageaccounts",
+    "Nodes of a farm": "microsoft.batch/batchaccounts",
+    "Things": "acme.things/things",
+}
 
 
 class Line(NamedTuple):
@@ -42,6 +48,8 @@ LINES: Final = tuple(
         ("Usage", "Storage", "Hot Write Operations", "web", "northeurope", "0.000054", "0.000054"),
         ("Purchase", "Virtual Machines", "Reservation E4s v5", "", "", "3.5", "0"),
         ("UnusedReservation", "Virtual Machines", "E4s v5", "", "", "0", "0.3584073465"),
+        ("Usage", "Nodes of a farm", "Node", "data", "westeurope", "0.25", "0.25"),
+        ("Usage", "Things", "Thing", "web", "westeurope", "0.5", "0.5"),
         ("Refund", "Storage", "Hot LRS Data Stored", "data", "northeurope", "-0.01", "-0.01"),
     )
 )
@@ -98,5 +106,6 @@ def _value(line: Line, dimension: str) -> str:
         "Meter": line.meter,
         "SubscriptionId": SUBSCRIPTION.rpartition("/")[2],
         "ResourceGroupName": line.group,
+        "ResourceType": RESOURCE_TYPES[line.category],
         "ResourceLocation": line.region,
     }[dimension]

@@ -21,20 +21,12 @@ from convergence.processors.cloud.azure.cost_query import AzureCostQuery, CostQu
 from convergence.processors.cloud.azure.query.scope import is_scope
 from convergence.sandbox import azure, azure_bill
 from convergence.sandbox.http import HttpServer, Request, Response
+from tests.unit.processors.azure_query import APP, KEY, OCTOBER, PIPELINE, asks
 from tests.unit.processors.bills import charges
 from tests.unit.processors.installation import Here, installed
 from tests.unit.processors.step_world import ManualClock, Vault, WorldContext
 
-PIPELINE = "cloud/azure/cost/cost_query"
-APP = {"tenant_id": "sandbox", "client_id": "sandbox-app"}
-KEY = json.dumps({**APP, "client_secret": "sandbox-secret"})
-OCTOBER = {"start_date": "2026-10-20", "end_date": "2026-10-20"}
 DAYS = [date(2026, 10, 1) + timedelta(days=number) for number in range(31)]
-
-
-def asks(url: str, **more: Any) -> dict[str, Any]:
-    place = {"scopes": azure_bill.SUBSCRIPTION, "api_base_url": url, "token_url": f"{url}/azure/token"}
-    return {**place, **OCTOBER, **more}
 
 
 def running(folder: Path, key: str, work: Callable[[Here], Coroutine[Any, Any, None]]) -> None:

@@ -21,6 +21,8 @@
 -- of measure, as the price does (Quantity × EffectivePrice = Cost): 0.5 of 10K are 5,000 Units. Sizes and names of units
 -- are those of PricingBlockSize and DistinctUnits in pricing_units.csv (https://github.com/microsoft/finops-toolkit,
 -- src/open-data); a unit that does not begin with a number stays as it is.
+-- The category of a service is that of its meter category, as the bill names it, and for others that of the type of the
+-- resource; names of regions are those of Azure (sp_cloud_azure_names).
 -- Cost Management's query has the charge types of the exports, and no pricing model: its PricingCategory stays null.
 -- OCI cost reports: a line that is a correction is beside the line that it corrects
 -- (https://docs.oracle.com/iaas/Content/Billing/Concepts/usagereportsoverview.htm). They have no list price.
@@ -40,6 +42,7 @@ BEGIN
   DECLARE v_wrong STRING;
   DECLARE v_not_counted INT64;
 
+  CALL `{project_id}.organizations`.sp_cloud_azure_names();
   ASSERT p_start_date <= p_end_date AS 'the range of dates ends before it starts';
   SET v_first = DATE_TRUNC(p_start_date, MONTH);
 
@@ -197,7 +200,7 @@ BEGIN
     x_SourceRowId, x_DatasetChanges, x_SourceColumns,
     x_org_slug, x_pipeline_id, x_credential_id, x_pipeline_run_date, x_run_id, x_ingested_at, x_ingestion_date
   )
-  WITH services AS (  -- codes and names of the sources; others are Other. Categories: FOCUS 1.3, ServiceCategory
+  WITH services AS (  -- codes of AWS and OCI; those of Azure are in sp_cloud_azure_names, others are Other
     SELECT * FROM UNNEST([
       STRUCT('AmazonEC2' AS code, 'Compute' AS service_category), STRUCT('AWSLambda', 'Compute'),
       STRUCT('AmazonECS', 'Compute'), STRUCT('AmazonEKS', 'Compute'), STRUCT('AmazonS3', 'Storage'),
@@ -211,21 +214,9 @@ BEGIN
       STRUCT('AmazonCloudWatch', 'Management and Governance'), STRUCT('AWSCloudTrail', 'Management and Governance'),
       STRUCT('AWSConfig', 'Management and Governance'), STRUCT('awskms', 'Security'),
       STRUCT('AWSSecretsManager', 'Security'), STRUCT('AmazonGuardDuty', 'Security'), STRUCT('awswaf', 'Security'),
-      STRUCT('Virtual Machines', 'Compute'), STRUCT('Azure App Service', 'Compute'), STRUCT('Functions', 'Compute'),
-      STRUCT('Container Instances', 'Compute'), STRUCT('Azure Kubernetes Service', 'Compute'),
-      STRUCT('Storage', 'Storage'), STRUCT('Backup', 'Storage'), STRUCT('SQL Database', 'Databases'),
-      STRUCT('SQL Managed Instance', 'Databases'), STRUCT('Azure Cosmos DB', 'Databases'),
-      STRUCT('Azure Database for PostgreSQL', 'Databases'), STRUCT('Redis Cache', 'Databases'),
-      STRUCT('Azure OpenAI', 'AI and Machine Learning'), STRUCT('Cognitive Services', 'AI and Machine Learning'),
-      STRUCT('Azure Machine Learning', 'AI and Machine Learning'), STRUCT('Azure Databricks', 'Analytics'),
-      STRUCT('Azure Data Factory v2', 'Analytics'), STRUCT('Azure Synapse Analytics', 'Analytics'),
-      STRUCT('Virtual Network', 'Networking'), STRUCT('Bandwidth', 'Networking'), STRUCT('Load Balancer', 'Networking'),
-      STRUCT('Azure DNS', 'Networking'), STRUCT('VPN Gateway', 'Networking'), STRUCT('Event Hubs', 'Integration'),
-      STRUCT('Service Bus', 'Integration'), STRUCT('Key Vault', 'Security'),
-      STRUCT('Microsoft Defender for Cloud', 'Security'), STRUCT('Azure Monitor', 'Management and Governance'),
-      STRUCT('Log Analytics', 'Management and Governance'), STRUCT('COMPUTE', 'Compute'), STRUCT('FUNCTIONS', 'Compute'),
-      STRUCT('BLOCK_STORAGE', 'Storage'), STRUCT('OBJECTSTORE', 'Storage'), STRUCT('FILE_STORAGE', 'Storage'),
-      STRUCT('DATABASE', 'Databases'), STRUCT('NETWORK', 'Networking'), STRUCT('LOAD_BALANCER', 'Networking'),
+      STRUCT('COMPUTE', 'Compute'), STRUCT('FUNCTIONS', 'Compute'), STRUCT('BLOCK_STORAGE', 'Storage'),
+      STRUCT('OBJECTSTORE', 'Storage'), STRUCT('FILE_STORAGE', 'Storage'), STRUCT('DATABASE', 'Databases'),
+      STRUCT('NETWORK', 'Networking'), STRUCT('LOAD_BALANCER', 'Networking'),
       STRUCT('TELEMETRY', 'Management and Governance'), STRUCT('LOGGING', 'Management and Governance'),
       STRUCT('KEY_MANAGEMENT_SERVICE', 'Security'), STRUCT('VAULT', 'Security')
     ])
@@ -234,6 +225,7 @@ BEGIN
     SELECT
       raw_charges.*,
       COALESCE(ServiceProviderName, ProviderName, p_provider_name) AS service_provider,
+      source_format IN ('azure_cost', 'azure_query') AS is_azure,
       CASE
         WHEN source_format IN ('focus', 'aws_cost_explorer') THEN ChargeCategory
         WHEN source_format = 'aws_cur' THEN CASE
@@ -292,7 +284,17 @@ BEGIN
         IF(source_format = 'aws_cur', JSON_VALUE(JSON_VALUE(other_fields, '$.x_product'), '$.product_name'), NULL),
         product_code, service_provider, p_provider_name
       ) AS service,
-      COALESCE(RegionId, RegionName) AS region,
+      -- Azure: a meter category and a region in the spelling of sp_cloud_azure_names; of a resource id, which has the names
+      -- of resources between the parts of their type, the type
+      IF(is_azure, REGEXP_REPLACE(LOWER(product_code), r'^(azure|microsoft) ', ''), NULL) AS meter_category,
+      IF(is_azure, LOWER(TRIM(RegionId)), NULL) AS azure_region,
+      IF(is_azure, LOWER(JSON_VALUE(other_fields, '$.x_ConsumedService')), NULL) AS consumed_service,
+      IF(is_azure, COALESCE(
+        LOWER(JSON_VALUE(other_fields, '$.x_ResourceType')),
+        RTRIM(REGEXP_REPLACE(
+          REGEXP_EXTRACT(LOWER(ResourceId), r'^.*/providers/(.+)$'), r'/([^/]+)/[^/]+', r'/\1'
+        ), '/')
+      ), NULL) AS resource_type,
       ListCost = 0 AND effective > 0 AND COALESCE(ListUnitPrice, 0) = 0 AS list_unknown,
       ContractedCost = 0 AND effective > 0 AND COALESCE(ContractedUnitPrice, 0) = 0 AS contracted_unknown,
       COALESCE(savings_plan_id, reservation_id) AS commitment_id
@@ -310,10 +312,18 @@ BEGIN
       COALESCE(
         known.ServiceCategory,
         services.service_category,
+        azure_meters.service_category,
+        own_type.service_category,
+        azure_types.service_category,
         -- what others sell on Bedrock has a code of AWS Marketplace
         IF(known.service LIKE '% (Amazon Bedrock Edition)', 'AI and Machine Learning', NULL),
         'Other'
       ) AS service_category,
+      COALESCE(
+        azure_meters.service_subcategory, own_type.service_subcategory, azure_types.service_subcategory
+      ) AS azure_subcategory,
+      COALESCE(azure_regions.region_id, RegionId, RegionName) AS region,
+      COALESCE(RegionName, azure_regions.region_name, RegionId) AS region_name,
       TO_JSON_STRING([
         known.x_pipeline_id, known.x_credential_id, CAST(known.x_pipeline_run_date AS STRING), account_id, SubAccountId,
         CAST(ChargePeriodStart AS STRING), CAST(ChargePeriodEnd AS STRING), category, line_type, SkuPriceId, SkuId,
@@ -321,6 +331,11 @@ BEGIN
       ]) AS content
     FROM known
     LEFT JOIN services ON services.code = known.product_code
+    LEFT JOIN azure_meters ON azure_meters.meter_category = known.meter_category
+    LEFT JOIN azure_types AS own_type
+      ON own_type.resource_type = CONCAT(known.consumed_service, ' ', known.resource_type)
+    LEFT JOIN azure_types ON azure_types.resource_type = known.resource_type
+    LEFT JOIN azure_regions ON azure_regions.name = known.azure_region
   )
   SELECT
     AllocatedMethodDetails, AllocatedMethodId, AllocatedResourceId, AllocatedResourceName, AllocatedTags,
@@ -382,14 +397,16 @@ BEGIN
     COALESCE(ProviderName, service_provider, p_provider_name),
     COALESCE(PublisherName, ProviderName, service_provider, p_provider_name),
     region,
-    COALESCE(RegionName, region),
+    region_name,
     ResourceId, ResourceName,
     COALESCE(ResourceType, IF(ResourceId IS NULL, NULL, service)),
     service_category,
     service,
     COALESCE(service_provider, p_provider_name),
     -- MeterSubCategory of Azure is not a subcategory of FOCUS
-    COALESCE(IF(source_format <> 'azure_cost', ServiceSubcategory, NULL), CONCAT('Other (', service_category, ')')),
+    COALESCE(
+      IF(source_format <> 'azure_cost', ServiceSubcategory, NULL), azure_subcategory, CONCAT('Other (', service_category, ')')
+    ),
     SkuId, SkuMeter, SkuPriceDetails, price_id,
     SubAccountId,
     COALESCE(SubAccountName, SubAccountId),
@@ -417,6 +434,11 @@ BEGIN
       ),
       IF(EffectiveCost IS NULL AND source_format <> 'aws_cur', 'EffectiveCost: BilledCost, the source does not say it', NULL),
       IF(category IS NULL, 'ChargeCategory: the source does not say it', NULL),
+      IF(
+        ServiceCategory IS NULL AND service_category = 'Other',
+        IF(source_format = 'focus', 'ServiceCategory: the source does not say it', 'ServiceCategory: the service is not listed'),
+        NULL
+      ),
       IF(SkuPriceId IS NULL AND price_id IS NOT NULL, 'SkuPriceId: SkuId, the source does not say it', NULL)
     ], '; '), ''),
     other_fields,

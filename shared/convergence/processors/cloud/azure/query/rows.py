@@ -18,11 +18,12 @@ from convergence.processors.cloud.months import next_month
 from convergence.processors.genai.billed import billed_amount, billed_currency
 
 SOURCE_FORMAT: Final = "azure_query"
-Detail = Literal["meter", "subscription", "resource_group", "region"]
+Detail = Literal["meter", "subscription", "resource_group", "resource_type", "region"]
 DIMENSIONS: Final[Mapping[Detail, str]] = {
     "meter": "Meter",
     "subscription": "SubscriptionId",
     "resource_group": "ResourceGroupName",
+    "resource_type": "ResourceType",
     "region": "ResourceLocation",
 }
 # What distinguishes the rows of a month: source_file is the scope, and the description has what they are grouped by.
@@ -31,7 +32,11 @@ KEY: Final = (
     *("ChargeDescription", "BillingCurrency"),
 )
 _COLUMNS: Final[Mapping[Detail, str]] = {"subscription": "SubAccountId", "region": "RegionId"}
-_OTHERS: Final[Mapping[Detail, str]] = {"meter": "x_Meter", "resource_group": "x_ResourceGroupName"}
+_OTHERS: Final[Mapping[Detail, str]] = {
+    "meter": "x_Meter",
+    "resource_group": "x_ResourceGroupName",
+    "resource_type": "x_ResourceType",
+}
 _DIGITS: Final = Decimal(1).scaleb(-18)  # Azure computes in floats; this many places are kept, as for the exports
 
 
