@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, Self
 
-from convergence.domain.records import from_stored
+from convergence.domain.records import StoredRecord, from_stored
 from convergence.domain.times import to_text
 
 SLICES_MAX: Final = 1_100  # three years of days
@@ -62,7 +62,7 @@ class Slice(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backfill:
+class Backfill(StoredRecord):
     """The content of `backfills/{backfill_id}`.
 
     `window`: run id → index of its slice, of its runs that have not ended. `others`: run id → indexes of slices, of
@@ -128,6 +128,7 @@ class Backfill:
     def to_data(self) -> dict[str, Any]:
         """Return JSON."""
         data: dict[str, Any] = {
+            **self.unknown,
             "backfill_id": self.backfill_id,
             "org": self.org,
             "pipeline": self.pipeline,

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from hashlib import blake2b
 from typing import Any, Final, Literal, Self
 
-from convergence.domain.records import from_stored
+from convergence.domain.records import StoredRecord, from_stored
 from convergence.domain.times import to_text
 from convergence.errors import InvalidInput
 
@@ -60,7 +60,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BillingPeriod:
+class BillingPeriod(StoredRecord):
     """A billing period. `changes`: the latest moves, oldest first."""
 
     key: PeriodKey
@@ -90,6 +90,7 @@ class BillingPeriod:
     def to_data(self) -> dict[str, Any]:
         """Return JSON."""
         return {
+            **self.unknown,
             "month": self.key.month.isoformat(),
             "issuer": self.key.issuer,
             "account": self.key.account,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 
-from convergence.domain.records import from_stored
+from convergence.domain.records import StoredRecord, from_stored
 from convergence.domain.times import to_text
 
 GLOBAL: Final = "global"
@@ -44,7 +44,7 @@ class Cap(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CapShard:
+class CapShard(StoredRecord):
     """What `caps/{name}.{shard}` holds: run id → time after which its place is void."""
 
     held: Mapping[str, datetime] = field(default_factory=dict)
@@ -60,7 +60,8 @@ class CapShard:
 
     def to_data(self) -> dict[str, Any]:
         """Return JSON."""
-        return {"held": {run: to_text(until) for run, until in self.held.items()}, "token": self.token}
+        held = {run: to_text(until) for run, until in self.held.items()}
+        return {**self.unknown, "held": held, "token": self.token}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from convergence.domain.records import from_stored
+from convergence.domain.records import StoredRecord, from_stored
 from convergence.domain.times import to_text
 
 WINDOW_MAX: Final = 200  # replays under way; a minute's worth of them where runs take a minute
@@ -36,7 +36,7 @@ class ReplayStatus(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pending:
+class Pending(StoredRecord):
     """A dead letter whose replay is meant to start or has started: in that case its run is in a later epoch."""
 
     run_id: str
@@ -45,11 +45,11 @@ class Pending:
 
     def to_data(self) -> dict[str, Any]:
         """Return JSON."""
-        return {"run_id": self.run_id, "org": self.org, "epoch": self.epoch}
+        return {**self.unknown, "run_id": self.run_id, "org": self.org, "epoch": self.epoch}
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeadLetterReplay:
+class DeadLetterReplay(StoredRecord):
     """The content of `dead_letter_replays/{replay_id}`. `window`: dead letter → what is under way.
 
     A dead letter is in the window before its run is replayed, so that a crash in between repeats nothing and loses
@@ -111,7 +111,7 @@ class DeadLetterReplay:
 
     def to_data(self) -> dict[str, Any]:
         """Return JSON. Times that are not set are left out, so that no index holds them."""
-        data: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
+        data = {**self.unknown, **{name: getattr(self, name) for name in _PLAIN}}
         data["refused_ids"] = list(self.refused_ids)
         data["window"] = {letter_id: pending.to_data() for letter_id, pending in self.window.items()}
         for name in ("before", "after", "created_at", "updated_at", "tokens_at", "next_check_at", "expire_at"):

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Self
 
 from convergence.domain.billing_periods import TEXT_MAX, PeriodKey, check_text, digest
 from convergence.domain.money import exact_sum
-from convergence.domain.records import from_stored
+from convergence.domain.records import StoredRecord, from_stored
 from convergence.domain.times import to_text
 from convergence.errors import InvalidInput
 
@@ -44,7 +44,7 @@ class InvoiceLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Invoice:
+class Invoice(StoredRecord):
     """An invoice for one billing period. `issued_on`, `due_on` and `payment_terms` may be unknown.
 
     `reference_id`: the invoice that it corrects; its own id otherwise.
@@ -91,6 +91,7 @@ class Invoice:
     def to_data(self) -> dict[str, Any]:
         """Return JSON; amounts are text."""
         return {
+            **self.unknown,
             "month": self.key.month.isoformat(),
             "issuer": self.key.issuer,
             "account": self.key.account,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Self
 
-from convergence.domain.records import from_stored
+from convergence.domain.records import StoredRecord, from_stored
 from convergence.domain.schedule import Priority
 from convergence.domain.times import to_text
 
@@ -15,7 +15,7 @@ NO_POOL: Final = "-"  # runs that share no cap with others
 
 
 @dataclass(frozen=True, kw_only=True)
-class QueuePlace:
+class QueuePlace(StoredRecord):
     """The place of a queued run in its queue.
 
     Runs of a pool wait for the same caps, so those after its first one lose nothing by waiting. `rank` orders a pool; a
@@ -30,7 +30,7 @@ class QueuePlace:
 
     def to_data(self) -> dict[str, Any]:
         """Return JSON. A field that is not set is left out, so that no index holds it."""
-        data = {"org": self.org, "pool": self.pool, "priority": self.priority}
+        data = {**self.unknown, "org": self.org, "pool": self.pool, "priority": self.priority}
         return data | {name: text for name in ("rank", "held_after") if (text := getattr(self, name))}
 
 
@@ -45,7 +45,7 @@ def rank_of(priority: Priority, fire_time: datetime, run_id: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrgQueue:
+class OrgQueue(StoredRecord):
     """The content of `org_queues/{org}`.
 
     `virtual_start` is the org's start tag of start-time fair queueing: the org with the smallest one is next. `ready`
@@ -72,6 +72,7 @@ class OrgQueue:
     def to_data(self) -> dict[str, Any]:
         """Return JSON. What is not set is left out, so that no index holds it."""
         data: dict[str, Any] = {
+            **self.unknown,
             "org": self.org,
             "virtual_start": self.virtual_start,
             "waiting_pools": self.waiting_pools,

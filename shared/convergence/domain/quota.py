@@ -7,22 +7,26 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from convergence.domain.records import from_stored
+from convergence.domain.records import StoredRecord, from_stored
 from convergence.domain.times import to_text
 from convergence.errors import QuotaExceeded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(StoredRecord):
     """Runs per UTC day, per UTC month, and at the same time."""
 
     daily: int
     monthly: int
     concurrent: int
 
+    def to_data(self) -> dict[str, Any]:
+        """Return JSON."""
+        return {**self.unknown, "daily": self.daily, "monthly": self.monthly, "concurrent": self.concurrent}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(StoredRecord):
     """The content of `orgs/{org}/usage/current`. `active`: run id → time after which the reservation is void.
 
     `paused`: pipeline → reason, as the org has it. It is here because a start writes this document: a start that read
@@ -74,6 +78,7 @@ class Usage:
     def to_data(self) -> dict[str, Any]:
         """Return JSON."""
         return {
+            **self.unknown,
             "day": self.day,
             "day_count": self.day_count,
             "month": self.month,

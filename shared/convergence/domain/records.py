@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -16,6 +16,17 @@ from convergence.domain.times import from_text
 T = TypeVar("T")
 Convert = Callable[[Any], Any]
 _FROM_TEXT: Final[Mapping[type, Convert]] = {datetime: from_text, date: date.fromisoformat, Decimal: Decimal}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredRecord:
+    """A record that is read, changed and written back, perhaps by an older release than the one that stored it.
+
+    `unknown`: the keys that are fields of a newer release. `to_data` returns them with the known ones, so that they
+    outlive a write of this release (ADR 24). The class has no slots, because `changed` copies what is in `__dict__`.
+    """
+
+    unknown: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 def changed(record: T, **changes: Any) -> T:
@@ -32,18 +43,20 @@ def changed(record: T, **changes: Any) -> T:
 def from_stored(cls: type[T], data: Mapping[str, Any]) -> T:
     """Rebuild a dataclass from the JSON that this release, an older or a newer one stored.
 
-    The fields' types say how a value is read: times, days and amounts from text, enums, tuples, nested records. A key
-    without a field (a newer release wrote it) is ignored; a field without a key (an older one did not know it) takes
-    its default.
+    The fields' types say how a value is read: times, days and amounts from text, enums, tuples, nested records. A field
+    without a key (an older release did not know it) takes its default. A key without a field (a newer one wrote it) is
+    kept in a `StoredRecord` and ignored elsewhere.
 
     Raises:
         TypeError: a field without a default is missing.
     """
-    values = {}
+    values: dict[str, Any] = {}
     for name, convert in _readers(cast("Any", cls)):
         if name in data:
             value = data[name]
             values[name] = value if convert is None or value is None else convert(value)
+    if len(values) < len(data) and issubclass(cls, StoredRecord):
+        values["unknown"] = {name: value for name, value in data.items() if name not in values}
     return cls(**values)
 
 
@@ -51,7 +64,7 @@ def from_stored(cls: type[T], data: Mapping[str, Any]) -> T:
 def _readers(cls: type[Any]) -> tuple[tuple[str, Convert | None], ...]:
     """Return the fields of a dataclass, each with what reads its value."""
     hints = get_type_hints(cls)
-    return tuple((field.name, _reader(hints[field.name])) for field in fields(cls) if field.init)
+    return tuple((each.name, _reader(hints[each.name])) for each in fields(cls) if each.init and each.name != "unknown")
 
 
 def _reader(hint: Any) -> Convert | None:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, Final, Self
 
 from convergence.domain.queue import QueuePlace
-from convergence.domain.records import changed, from_stored
+from convergence.domain.records import StoredRecord, changed, from_stored
 from convergence.domain.status import COMPLETED_WITH_WARNINGS, RUN_NEXT, RUN_REPLAY, RUN_TERMINAL, RunStatus
 from convergence.domain.times import from_text, to_text
 from convergence.domain.transitions import RawTransition, appended
@@ -23,7 +23,7 @@ _ORIGIN: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class Run(StoredRecord):
     """What `runs/{run_id}` holds. `check_at` is None only when nothing is left to do."""
 
     run_id: str
@@ -128,6 +128,7 @@ class Run:
     def to_data(self) -> dict[str, Any]:
         """Return JSON."""
         data: dict[str, Any] = {
+            **self.unknown,
             "run_id": self.run_id,
             "org": self.org,
             "pipeline": self.pipeline,

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from convergence.domain.records import from_stored
+from convergence.domain.records import StoredRecord, from_stored
 from convergence.domain.times import to_text
 
 DEFAULT_NAME: Final = "default"  # of the schedule that a pipeline's file describes
@@ -54,7 +54,7 @@ class Priority(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blackout:
+class Blackout(StoredRecord):
     """A time in which the schedule does not fire: from `start` until before `end`."""
 
     start: datetime
@@ -63,11 +63,11 @@ class Blackout:
 
     def to_data(self) -> dict[str, Any]:
         """Return JSON."""
-        return {"start": to_text(self.start), "end": to_text(self.end), "reason": self.reason}
+        return {**self.unknown, "start": to_text(self.start), "end": to_text(self.end), "reason": self.reason}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timing:
+class Timing(StoredRecord):
     """When a schedule fires, and its policies. Jitter and deadline in seconds."""
 
     cron: str
@@ -84,6 +84,7 @@ class Timing:
     def to_data(self) -> dict[str, Any]:
         """Return JSON."""
         return {
+            **self.unknown,
             "cron": self.cron,
             "timezone": self.timezone,
             "jitter_s": self.jitter_s,
@@ -98,7 +99,7 @@ class Timing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LastSkip:
+class LastSkip(StoredRecord):
     """The instants that were skipped last."""
 
     first: datetime
@@ -108,11 +109,12 @@ class LastSkip:
 
     def to_data(self) -> dict[str, Any]:
         """Return JSON."""
-        return {"first": to_text(self.first), "last": to_text(self.last), "count": self.count, "reason": self.reason}
+        known = {"first": to_text(self.first), "last": to_text(self.last), "count": self.count, "reason": self.reason}
+        return {**self.unknown, **known}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class Schedule(StoredRecord):
     """The content of `schedules/{schedule_id}`.
 
     `slot` is the next undecided instant and `due_at` the same with jitter; both are None when no firing is ahead.
@@ -154,6 +156,7 @@ class Schedule:
     def to_data(self) -> dict[str, Any]:
         """Return JSON. Times that are not set are left out, so that no index holds them."""
         data: dict[str, Any] = {
+            **self.unknown,
             "schedule_id": self.schedule_id,
             "org": self.org,
             "pipeline": self.pipeline,

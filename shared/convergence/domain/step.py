@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from convergence.domain.records import changed, from_stored
+from convergence.domain.records import StoredRecord, changed, from_stored
 from convergence.domain.status import STEP_DONE, STEP_NEXT, STEP_REPLAY, StepStatus
 from convergence.domain.times import to_text
 from convergence.domain.transitions import RawTransition, appended
@@ -25,7 +25,7 @@ WARNINGS_MAX: Final = 20  # of one step that a run shows; the step's result hold
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class Step(StoredRecord):
     """The content of `runs/{run_id}/steps/{record_id}`.
 
     `crashes` counts owners found dead since the last commit by one (`domain.crashes`), `lease_proven` and
@@ -136,6 +136,7 @@ class Step:
     def to_data(self) -> dict[str, Any]:
         """Return JSON."""
         return {
+            **self.unknown,
             "step_id": self.step_id,
             "status": self.status,
             "epoch": self.epoch,
@@ -173,7 +174,7 @@ class Step:
         Earlier ones counted started executions, as `claims`, and kept no `epochs`: the step counts as claimed in all.
         """
         claims = data.get("claims", 0)
-        step = from_stored(cls, data)
+        step = from_stored(cls, {name: data[name] for name in data if name != "claims"} if claims else data)
         if "epochs" not in data:
             step = changed(step, epochs=tuple(range(step.epoch + 1)), older_epochs=step.epoch + 1)
         return changed(step, crashes=claims - 1) if claims > 1 else step  # the last one started may still be running

@@ -8,7 +8,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any, Final, Self
 
-from convergence.domain.records import from_stored
+from convergence.domain.records import StoredRecord, from_stored
 from convergence.domain.status import RUN_TERMINAL
 from convergence.domain.times import to_text
 
@@ -18,7 +18,7 @@ SECRETS_MAX: Final = 2  # that sign at a time
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebhookSecret:
+class WebhookSecret(StoredRecord):
     """A secret, sealed for its org and webhook. A former one has an `expires_at`, until which it signs too."""
 
     secret_id: str
@@ -30,6 +30,7 @@ class WebhookSecret:
         """Return JSON."""
         expires_at = None if self.expires_at is None else to_text(self.expires_at)
         return {
+            **self.unknown,
             "secret_id": self.secret_id,
             "ciphertext": self.ciphertext,
             "created_at": to_text(self.created_at),
@@ -38,7 +39,7 @@ class WebhookSecret:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Webhook:
+class Webhook(StoredRecord):
     """One target. `pipelines` is a pattern for the paths of pipelines, in which `*` stands for any text."""
 
     webhook_id: str
@@ -62,6 +63,7 @@ class Webhook:
     def to_data(self) -> dict[str, Any]:
         """Return JSON."""
         return {
+            **self.unknown,
             "webhook_id": self.webhook_id,
             "url": self.url,
             "events": self.events,
@@ -75,7 +77,7 @@ class Webhook:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Webhooks:
+class Webhooks(StoredRecord):
     """What `webhooks/{org}` holds: all webhooks of an org by id, so that an event's end reads one document."""
 
     org: str
@@ -90,7 +92,7 @@ class Webhooks:
     def to_data(self) -> dict[str, Any]:
         """Return JSON."""
         kept = {webhook_id: each.to_data() for webhook_id, each in self.webhooks.items()}
-        return {"org": self.org, "webhooks": kept, "token": self.token}
+        return {**self.unknown, "org": self.org, "webhooks": kept, "token": self.token}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:

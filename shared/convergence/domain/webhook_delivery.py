@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from convergence.domain.records import changed, from_stored
+from convergence.domain.records import StoredRecord, changed, from_stored
 from convergence.domain.times import to_text
 
 TEST_EVENT: Final = "webhook.test"  # of the `test` call: tried once
@@ -30,7 +30,7 @@ class DeliveryStatus(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attempt:
+class Attempt(StoredRecord):
     """One request, and what came of it: the receiver's status code, or why there is none."""
 
     at: datetime
@@ -46,6 +46,7 @@ class Attempt:
     def to_data(self) -> dict[str, Any]:
         """Return JSON."""
         return {
+            **self.unknown,
             "at": to_text(self.at),
             "duration_ms": self.duration_ms,
             "status_code": self.status_code,
@@ -54,7 +55,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebhookDelivery:
+class WebhookDelivery(StoredRecord):
     """The content of `webhook_deliveries/{delivery_id}`.
 
     `next_attempt_at` is when it is due or, while it is under way, when its owner's claim expires: afterwards another
@@ -100,7 +101,7 @@ class WebhookDelivery:
     def to_data(self) -> dict[str, Any]:
         """Return JSON. Times that are not set are left out, so that no index holds them."""
         names = "delivery_id org webhook_id event_id event_type body status attempts token"
-        data: dict[str, Any] = {name: getattr(self, name) for name in names.split()}
+        data = {**self.unknown, **{name: getattr(self, name) for name in names.split()}}
         data["log"] = [each.to_data() for each in self.log]
         for name in ("created_at", "give_up_at", "next_attempt_at", "ended_at", "expire_at"):
             at = getattr(self, name)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final, Self
 
 from convergence.domain.quota import Limits
-from convergence.domain.records import from_stored
+from convergence.domain.records import StoredRecord, from_stored
 from convergence.domain.times import to_text
 from convergence.errors import Conflict, Denied, InvalidInput, NotFound, did_you_mean
 from convergence.ports.documents import Create, Documents, Order, Replace, Write
@@ -30,7 +30,7 @@ _STATUS: Final[Mapping[str, str]] = {  # how a billing system's statuses affect 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Org:
+class Org(StoredRecord):
     """The content of `orgs/{slug}`. `profile` feeds templates (admin_email, billing_export_table, …).
 
     `status` is set by the operator (ACTIVE, SUSPENDED), `subscription` by the billing system (ACTIVE, TRIAL, SUSPENDED,
@@ -54,14 +54,11 @@ class Org:
     def to_data(self) -> dict[str, Any]:
         """Return JSON."""
         return {
+            **self.unknown,
             "slug": self.slug,
             "name": self.name,
             "status": self.status,
-            "limits": {
-                "daily": self.limits.daily,
-                "monthly": self.limits.monthly,
-                "concurrent": self.limits.concurrent,
-            },
+            "limits": self.limits.to_data(),
             "created_at": to_text(self.created_at),
             "profile": self.profile,
             "default_credentials": self.default_credentials,

@@ -123,9 +123,9 @@ class Engine:
             asyncio.set_event_loop(None)
             self.documents.close()
 
-    async def org(self, slug: str, **limits: int) -> None:
+    async def org(self, slug: str, daily: int = 100, monthly: int = 1000, concurrent: int = 5) -> None:
         """Create an org."""
-        limit = Limits(**({"daily": 100, "monthly": 1000, "concurrent": 5} | limits))
+        limit = Limits(daily=daily, monthly=monthly, concurrent=concurrent)
         org = Org(slug=slug, name=slug, status="ACTIVE", limits=limit, created_at=self.clock.now())
         await self.services.orgs.create(org)
 

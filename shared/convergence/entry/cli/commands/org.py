@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -99,8 +98,8 @@ def show(session: Session, slug: str) -> int:
         session.out.data(org)
         return 0
     session.out.line(f"{org['slug']}  {org['status']}  {org['name']}")
-    for name, limit in org["limits"].items():
-        session.out.line(f"  {name:<11} {org['usage'][name]} of {limit}")
+    for name, used in org["usage"].items():
+        session.out.line(f"  {name:<11} {used} of {org['limits'][name]}")
     for name, value in org["profile"].items():
         session.out.line(f"  {name} = {value}")
     for credential in org["credentials"]:
@@ -123,7 +122,7 @@ def _onboard(server: Server, slug: str, name: str, limits: Limits, profile: dict
     """A server also gives a new org its dataset and its first key."""
     body = {"slug": slug, "name": name, "profile": profile}
     founded = server.ask("POST", "/organizations/onboard", root=True, json=body)
-    edited = {"limits": asdict(limits)}
+    edited = {"limits": limits.to_data()}
     return {**server.ask("PATCH", f"/organizations/{quoted(slug)}", root=True, json=edited)} | {
         "api_key": founded["api_key"]
     }
