@@ -154,6 +154,10 @@ def loaded(loader: Loader, column: Column, value: Any) -> Any:
 @example(column=Column("value", "FLOAT64"), value=True)
 @example(column=Column("value", "FLOAT64"), value="0e99999")
 @example(column=Column("value", "NUMERIC"), value="00000e12345 ")
+@example(column=Column("value", "NUMERIC"), value="1" + 28 * "0" + "0E-3")
+@example(column=Column("value", "NUMERIC"), value="-" + 32 * "9" + ".5E-3")
+@example(column=Column("value", "BIGNUMERIC"), value="+.5e-400")
+@example(column=Column("value", "NUMERIC"), value="1.2.3e2")
 def test_a_value_loads_exactly_when_quarantine_lets_it_through_and_as_the_same(
     loader: Loader, column: Column, value: Any
 ) -> None:

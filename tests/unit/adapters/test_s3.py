@@ -131,10 +131,14 @@ def test_a_role_is_assumed_with_the_org_s_external_id(aws: str, monkeypatch: pyt
     assert read_keys(json.dumps(own), "acme")["external_id"] == "theirs"
 
 
+FOREIGN = "no resource-based policy allows the s3:GetObject action"  # what AWS answers for another account's bucket
+
+
 @pytest.mark.parametrize(
     ("answer", "kind", "said"),
     [
         (xml("AccessDenied", 403), CredentialRejected, "s3:GetObject"),
+        (xml("AccessDenied", 403, FOREIGN), CredentialRejected, "or the bucket may belong to another account"),
         (xml("ExpiredToken", 400), CredentialRejected, "may have expired"),
         (xml("InvalidAccessKeyId", 403), CredentialRejected, "refuses the credential"),
         (xml("SignatureDoesNotMatch", 403), CredentialRejected, "refuses the credential"),

@@ -48,9 +48,11 @@ def using(tmp_path: Path, configs: Path, work: Callable[[Here], Coroutine[Any, A
     asyncio.run(main())
 
 
-def export(container: ContainerClient, *parts: bytes, run: str = "run-1", submitted: str = SUBMITTED) -> list[str]:
-    """Deliver a run of an export; return the names of its parts."""
-    folder = f"costs/daily/20230901-20230930/{run}"
+def export(
+    container: ContainerClient, *parts: bytes, run: str = "run-1", submitted: str = SUBMITTED, year: int = 2023
+) -> list[str]:
+    """Deliver a run of September's export; return the names of its parts."""
+    folder = f"costs/daily/{year}0901-{year}0930/{run}"
     names = [f"{folder}/part_0_{number:04}.csv" for number in range(1, len(parts) + 1)]
     for name, data in zip(names, parts, strict=True):
         container.upload_blob(name, data, overwrite=True)
@@ -180,5 +182,28 @@ def test_quantities_are_counted_in_the_unit_itself(tmp_path: Path, azure: tuple[
         same = [unit for unit, (name, _) in sizes.items() if name == expected[unit]["DistinctUnits"]]
         assert {"1 Hour", "10K", "1M", "1 GB/Month", "100 Hours", "1/Day"} <= set(same)
         assert len(same) > 200
+
+    using(tmp_path, configs, work)
+
+
+def test_an_export_with_the_columns_of_1_2_preview(tmp_path: Path, azure: tuple[Path, ContainerClient]) -> None:
+    """Every column of FOCUS keeps its value, and Azure's own ones are kept beside them."""
+    configs, container = azure
+    columns = (FILES / "azure_focus_1.2_preview_columns.txt").read_text().split()
+    sample = [row for row in read("focus_1.0_sample_1000.csv") if row["ProviderName"] == "Microsoft"]
+    own = {"x_SkuTerm": "36", "x_SkuDetails": '{"VCPUs":"2"}', "x_SkuIsCreditEligible": "true", "InvoiceId": "G1"}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", restval="")
+    writer.writeheader()
+    writer.writerows({name: value.replace("NULL", "") for name, value in row.items()} | own for row in sample)
+    asked = {"start_date": "2024-09-10", "end_date": "2024-09-10"}
+
+    async def work(here: Here) -> None:
+        export(container, text.getvalue().encode(), year=2024)
+        await here.good("cloud/azure/cost/billing", **PLACE, **asked)
+        sums = await charges(here, "SUM(BilledCost), SUM(EffectiveCost), SUM(ListCost), MIN(InvoiceId)")
+        assert sums == [(*(total(sample, name) for name in ("BilledCost", "EffectiveCost", "ListCost")), "G1")]
+        kept = "JSON_VALUE(x_SourceColumns, '$.x_SkuTerm'), JSON_VALUE(x_SourceColumns, '$.x_SkuDetails')"
+        assert await charges(here, f"DISTINCT {kept}") == [("36", own["x_SkuDetails"])]
 
     using(tmp_path, configs, work)

@@ -96,8 +96,28 @@ _HUGE_POWER: Final = "regexp_matches($x, '[eE][+-]?[0-9]{5}')"
 _IS_NUMBER: Final = f"NOT contains($x, '_') AND NOT (contains(lower($x), 'e') AND {_HUGE_POWER})"
 
 
+_POWER: Final = r"\s*[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)[eE][+-]?[0-9]{1,4}\s*"
+_MANTISSA: Final = "ltrim(trim(split_part(lower($x), 'e', 1)), '+-')"
+_DIGITS: Final = f"replace({_MANTISSA}, '.', '')"
+# How many of the digits are before the point once the power is applied.
+_BEFORE_POINT: Final = (
+    f"(length(split_part({_MANTISSA}, '.', 1)) + CAST(trim(split_part(lower($x), 'e', 2)) AS INTEGER))"
+)
+_WITHOUT_POWER: Final = (
+    f"CASE WHEN trim($x)[1] = '-' THEN '-' ELSE '' END || CASE"
+    f" WHEN {_BEFORE_POINT} <= 0 THEN '0.' || repeat('0', -{_BEFORE_POINT}) || {_DIGITS}"
+    f" WHEN {_BEFORE_POINT} >= length({_DIGITS}) THEN {_DIGITS} || repeat('0', {_BEFORE_POINT} - length({_DIGITS}))"
+    f" ELSE {_DIGITS}[:{_BEFORE_POINT}] || '.' || {_DIGITS}[{_BEFORE_POINT} + 1:] END"
+)
+
+
 def _exact(duckdb: str) -> tuple[tuple[str, str], ...]:
-    return ((_IS_NUMBER, f"CAST($x AS {duckdb})"),)
+    """DuckDB refuses a number that fits only once its power is applied, such as 30 digits and E-3."""
+    plain = "NOT contains($x, '_') AND NOT contains(lower($x), 'e')"
+    return (
+        (plain, f"CAST($x AS {duckdb})"),
+        (f"regexp_full_match($x, {quoted(_POWER)})", f"CAST({_WITHOUT_POWER} AS {duckdb})"),
+    )
 
 
 _TEXT: Final = "json_extract_string($x, '$')"
