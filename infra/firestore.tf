@@ -1,5 +1,5 @@
 # The state. Indexes come from the code: `python -m infra.declared` writes declared.json. No field has Firestore's TTL:
-# the hourly sweep removes what has expired, a run's documents before the run (docs/operations.md).
+# the hourly sweep removes what has expired, a run's documents before the run (ADR 25).
 
 locals {
   declared = jsondecode(file("${path.module}/declared.json"))

@@ -38,6 +38,7 @@ LEFT_OUT: Final = (
     "__main__.py", "adapters/gcp/deployment", "bootstrap/deployment.py", "entry/cli", "sandbox", "worker.py",
 )  # fmt: skip
 API_ONLY: Final = ("entry/api", "entry/ui")  # what a function without `http: public` does not import either
+EDITORS: Final = "pipeline.schema.json"  # of configs: editors read it; the code has the models that it is made from
 STEPS: Final = "step-ready"  # only steps load seeds, such as price lists
 LOCAL_KEPT: Final = ("__init__.py", "clock.py")  # of adapters/local
 RUNTIME: Final[dict[str, str]] = {
@@ -88,9 +89,8 @@ def _build(function_dir: Path, out: Path, configs: Path | None) -> Package:
     for name in ("main.py", FILE):
         shutil.copyfile(function_dir / name, folder / name)
     for source in (ROOT / "configs", *([] if configs is None else [configs])):
-        _copy(
-            source, folder / "configs", {path for path in _files(source) if _is_seed(path) and not _has_steps(function)}
-        )
+        unread = {path for path in _files(source) if path == EDITORS or (_is_seed(path) and not _has_steps(function))}
+        _copy(source, folder / "configs", unread)
     package = ROOT / "shared" / "convergence"
     _copy(package, folder / "convergence", {path for path in _files(package) if _left_out(path, function)})
     about = folder / f"{PROJECT['name'].replace('-', '_')}-{PROJECT['version']}.dist-info" / "METADATA"

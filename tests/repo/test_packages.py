@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.packages import API_ONLY, LEFT_OUT, SOURCE_MAX, Package, build
+from infra.packages import API_ONLY, EDITORS, LEFT_OUT, SOURCE_MAX, Package, build
 from infra.project import LOCKS, ROOT
 
 NEVER = {"duckdb", "hatchling", "editables", "pathspec", "trove-classifiers", "pytest", "rich", "uvloop"}
@@ -52,6 +52,11 @@ def test_only_steps_have_seeds(packages: dict[str, Package]) -> None:
     having = {name for name, package in packages.items() if [*package.folder.glob("configs/*/seed/*.csv")]}
     assert having == {"step"}
     assert (packages["dispatcher"].folder / "configs/system/providers.yml").exists()
+
+
+def test_what_only_editors_read_is_in_none(packages: dict[str, Package]) -> None:
+    assert (ROOT / "configs" / EDITORS).exists()
+    assert not [name for name, package in packages.items() if (package.folder / "configs" / EDITORS).exists()]
 
 
 def test_nothing_in_a_package_imports_what_was_left_out(packages: dict[str, Package]) -> None:
