@@ -210,6 +210,16 @@ def test_an_extractor_does_not_land_raw_in_a_table_of_such_a_name(tmp_path: Path
     assert any("two files describe the table 'base'" in problem for problem in problems), problems
 
 
+@pytest.mark.parametrize("given", ["5", '["base", 5]', '[["base"]]', '{"base": 1}'])
+def test_what_a_table_inherits_is_a_name(tmp_path: Path, given: str) -> None:
+    """Also where another file has the same base, so that both are asked for their bases."""
+    wrong = SEVERAL.replace('"inherits": "base"', f'"inherits": {given}')
+    for folder, content in (("aws", SEVERAL), ("oci", wrong)):
+        written(tmp_path / folder / "schemas", content.replace("billing", folder), "billing_raw")
+    problems = [str(problem) for problem in Catalog(tmp_path).validate().problems]
+    assert any("inherits names" in problem and "oci/schemas" in problem for problem in problems), problems
+
+
 def test_what_a_table_inherits_must_be_there(tmp_path: Path) -> None:
     path = written(tmp_path, SEVERAL.replace('"inherits": "base"', '"inherits": "bass"'))
     with pytest.raises(ConfigError, match=r"inherits names 'bass', .* Did you mean 'base'"):

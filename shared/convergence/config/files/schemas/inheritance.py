@@ -17,7 +17,7 @@ def bases_of(data: Mapping[str, Any]) -> frozenset[str]:
     """Return the tables of a file with several from which another one of them inherits."""
     tables: Mapping[str, Any] = data["schemas"]
     given = [data.get("inherits"), *(each.get("inherits") for each in tables.values() if isinstance(each, dict))]
-    return frozenset(str(name) for each in given for name in _names(each) if name in tables)
+    return frozenset(name for each in given for name in _names(each) if isinstance(name, str) and name in tables)
 
 
 def with_inherited(tables: Mapping[str, Any], shared: Any, name: str, *, where: str) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def _ancestry(tables: Mapping[str, Any], shared: Any, name: str, *, where: str) 
         each = waiting.pop()
         if each in ancestry:
             continue
-        if not isinstance(tables.get(each), list | dict):
+        if not isinstance(each, str) or not isinstance(tables.get(each), list | dict):
             message = f"inherits names {each!r}, which this file does not describe.{did_you_mean(str(each), tables)}"
             raise ConfigError(message, where=where, path=f"schemas.{name}")
         ancestry.insert(0, each)
@@ -54,4 +54,7 @@ def _ancestry(tables: Mapping[str, Any], shared: Any, name: str, *, where: str) 
 
 
 def _names(given: Any) -> list[Any]:
-    return [given] if isinstance(given, str) else list(given or ())
+    """Return the entries of `inherits`, which may be of any type until they are looked up."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list | tuple) else [given]
