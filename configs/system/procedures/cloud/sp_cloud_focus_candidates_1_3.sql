@@ -286,7 +286,11 @@ BEGIN
       ) AS service,
       -- Azure: a meter category and a region in the spelling of sp_cloud_azure_names; of a resource id, which has the names
       -- of resources between the parts of their type, the type
-      IF(is_azure, REGEXP_REPLACE(LOWER(product_code), r'^(azure|microsoft) ', ''), NULL) AS meter_category,
+      REGEXP_REPLACE(LOWER(CASE
+        WHEN is_azure THEN product_code
+        -- FOCUS 1.0 has no subcategory: a service has that of the other exports
+        WHEN source_format = 'focus' AND p_provider = 'azure' AND ServiceSubcategory IS NULL THEN ServiceName
+      END), r'^(azure|microsoft) ', '') AS meter_category,
       IF(is_azure, LOWER(TRIM(RegionId)), NULL) AS azure_region,
       IF(is_azure, LOWER(JSON_VALUE(other_fields, '$.x_ConsumedService')), NULL) AS consumed_service,
       IF(is_azure, COALESCE(
@@ -320,7 +324,11 @@ BEGIN
         'Other'
       ) AS service_category,
       COALESCE(
-        azure_meters.service_subcategory, own_type.service_subcategory, azure_types.service_subcategory
+        IF(
+          COALESCE(known.ServiceCategory, azure_meters.service_category) = azure_meters.service_category,
+          azure_meters.service_subcategory, NULL
+        ),
+        own_type.service_subcategory, azure_types.service_subcategory
       ) AS azure_subcategory,
       COALESCE(azure_regions.region_id, RegionId, RegionName) AS region,
       COALESCE(RegionName, azure_regions.region_name, RegionId) AS region_name,
