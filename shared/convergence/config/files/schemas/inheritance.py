@@ -38,7 +38,7 @@ def with_inherited(tables: Mapping[str, Any], shared: Any, name: str, *, where: 
 def _ancestry(tables: Mapping[str, Any], shared: Any, name: str, *, where: str) -> list[str]:
     """Return the table and those that it inherits from, the most general one first."""
     ancestry: list[str] = []
-    waiting = [name]
+    waiting: list[Any] = [name]
     while waiting:
         each = waiting.pop()
         if each in ancestry:
